@@ -1,0 +1,1 @@
+"""The ledger's rules as pure functions: no I/O, and no clock of its own."""

@@ -1,0 +1,1 @@
+"""Step 6: a model's name and its `Usage` become nano-dollars."""

@@ -1,0 +1,143 @@
+"""What every store promises. The suite in `allowance.stores.contract` proves it.
+
+The verbs are intentions, and each is atomic: concurrent callers, in as many threads and processes as
+the store allows, see its effect whole or not at all. The decisions themselves (does it fit, which
+window, is it over) are the pure functions of `allowance.ledger`; a store runs them under its own lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from allowance.ledger.records import (
+        Account,
+        AccountKey,
+        Ask,
+        Declaration,
+        Denial,
+        Entry,
+        Grant,
+        Hold,
+        Posting,
+        Settlement,
+    )
+
+__all__ = ["Store"]
+
+
+@runtime_checkable
+class Store(Protocol):
+    """A ledger of budgets.
+
+    Every verb may raise `StoreUnavailableError` (nothing is known to have changed: asking again with
+    the same id is safe) and `StoreCorruptError`. Amounts are nano-dollars; times are microseconds.
+
+    Attributes:
+        url: what the store is called, with no secret in it: ``"memory://"``, ``"sqlite:///a.db"``.
+        rank: 0 memory, 1 file, 2 remote. A call with budgets in several stores takes them in this order.
+        blocking: whether the verbs do I/O, so that async callers move them to a thread.
+    """
+
+    url: str
+    rank: int
+    blocking: bool
+
+    def reserve(self, ask: Ask) -> Grant | Denial:
+        """Hold money for one call on every scope of the ask, or change nothing (R1, R4, R7).
+
+        Makes accounts that do not exist where the ask has terms for them (R11), applies declared terms
+        that changed, turns windows that are over (R8), and sweeps expired holds of these accounts (R6),
+        all in the same atomic step; a denial undoes nothing but its own making of accounts and holds.
+        The same ask again returns the first grant (R3).
+
+        Raises:
+            UnknownUserError: a scope's account does not exist and nobody gave terms.
+            HoldConflictError: the id is known with other content, or was released before.
+        """
+        ...
+
+    def settle(self, posting: Posting) -> Settlement:
+        """Post what a call cost, in full, to the windows in which it was reserved (R3, R5, R8).
+
+        The hold is gone in the same step. After an expiry only the difference is posted. The same
+        posting again changes nothing and says so.
+
+        Raises:
+            HoldConflictError: the hold was settled before with another amount.
+            UnknownUserError: there is no hold of this id, and the posting's scopes name no account.
+        """
+        ...
+
+    def release(self, hold_id: str, *, reason: str = "") -> Hold | None:
+        """Let a hold go: the call was not sent, or cost nothing.
+
+        A hold that had expired gives back what it was charged. Of a settled or released one nothing
+        changes. An unknown id is remembered: a reserve that comes later with it is refused (R3).
+        Returns the hold as it stands now, or None where the id was unknown.
+        """
+        ...
+
+    def renew(self, hold_ids: Sequence[str], ttl: int) -> None:
+        """Put off the end of these holds, if still open, until ``ttl`` from now (R6)."""
+        ...
+
+    def define(self, key: AccountKey, terms: Declaration, *, declared: bool = False) -> Account:
+        """Make an account, or change the given terms of one; its spend stays (R9).
+
+        With ``declared`` the terms come from code: they are compared with what code last declared, and
+        nothing is written where nothing changed. Without, they are an operator's and apply as given.
+
+        Raises:
+            UnknownUserError: the account does not exist and the terms name no limit.
+        """
+        ...
+
+    def account(self, key: AccountKey) -> Account | None:
+        """The account as of now (its window turned, its expired holds charged), or None."""
+        ...
+
+    def accounts(self, project: str | None = None) -> Iterator[Account]:
+        """Every account of a project, or of all, in order of their keys."""
+        ...
+
+    def adjust(
+        self, key: AccountKey, amount: int | None, *, reason: str, adjustment_id: str | None = None
+    ) -> Account:
+        """Add to an account's spend by hand; negative to take away, None to bring it to zero: a reset.
+
+        ``spent`` never falls below zero. With an ``adjustment_id`` the same adjustment counts once.
+
+        Raises:
+            UnknownUserError: no such account.
+        """
+        ...
+
+    def entries(
+        self,
+        key: AccountKey | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        hold_id: str | None = None,
+    ) -> Iterator[Entry]:
+        """Lines of the ledger in the order they were posted; ``since <= at < until``."""
+        ...
+
+    def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
+        """Open and expired holds, oldest first."""
+        ...
+
+    def sweep(self) -> list[Hold]:
+        """Charge every hold whose term is over (R6); returns those it charged."""
+        ...
+
+    def audit(self) -> list[str]:
+        """Recompute every figure from the entries and holds (R2); each difference in words."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files; everything acknowledged is already kept."""
+        ...
