@@ -117,8 +117,12 @@ class BudgetExceededError(BudgetError):
 
 
 def _refusal(error: BudgetExceededError, remedy: str) -> str:
-    subject = "The process's budget" if error.kind == "process" else (
-        "This block's budget" if error.kind == "block" else f"The budget of {error.kind} {error.user!r}"
+    subject = (
+        "The process's budget"
+        if error.kind == "process"
+        else (
+            "This block's budget" if error.kind == "block" else f"The budget of {error.kind} {error.user!r}"
+        )
     )
     call = f"a call to {error.model}" if error.model else "this call"
     held = f" and {_usd(error.held)} held by open calls" if error.held else ""
