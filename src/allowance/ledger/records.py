@@ -59,7 +59,9 @@ class Declaration:
     """Terms as code gives them. A field that is None was not given: it is as the store has it.
 
     ``creates`` is True where a limit was named, be it a number or None: only then may an account that
-    the store does not know be made from this.
+    the store does not know be made from this. For an account that exists, a limit of None changes nothing
+    where code declares it (a None that was only passed on must not lift a limit); an operator's `define`
+    with ``limit=None, creates=True`` does lift it.
     """
 
     limit: int | None = None
@@ -72,7 +74,10 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One budget as it stands in its current window. ``declared`` is what code last asked for."""
+    """One budget as it stands in its current window. ``declared`` is what code last asked for.
+
+    ``version`` counts the changes to this account: of two snapshots the higher is the newer one.
+    """
 
     key: AccountKey
     terms: Terms
@@ -82,6 +87,7 @@ class Account:
     window_end: int | None
     spent: int
     held: int
+    version: int = 0
 
     @property
     def remaining(self) -> int | None:

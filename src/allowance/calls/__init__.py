@@ -1,0 +1,1 @@
+"""What users touch, and the seven steps of one call: who, request, quote, reserve, measure, price, settle."""
