@@ -1,1 +1,21 @@
 """Step 5: a reply or a stream becomes `Usage`, by its shape; no SDK is imported."""
+
+from allowance.replies.measure import cached_reply, combine, measure, model_of
+from allowance.replies.shapes import is_manager, is_raw, is_stream, member_stream
+from allowance.replies.streams import Tally
+from allowance.replies.texts import texts_of
+from allowance.replies.usage import Usage
+
+__all__ = [
+    "Tally",
+    "Usage",
+    "cached_reply",
+    "combine",
+    "is_manager",
+    "is_raw",
+    "is_stream",
+    "measure",
+    "member_stream",
+    "model_of",
+    "texts_of",
+]

@@ -1,0 +1,90 @@
+"""What a call gave back: a stream, a manager that opens one, a raw response, or a plain reply."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Mapping
+
+from allowance.replies.fields import view
+
+__all__ = ["body_of", "is_manager", "is_raw", "is_stream", "member_stream"]
+
+_NEVER = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, io.IOBase)
+_REPLY = ("usage", "usage_metadata", "choices", "candidates")
+
+
+def is_stream(result: object) -> bool:
+    """Whether a result is consumed piece by piece: it has ``__next__`` or ``__anext__``.
+
+    Generators of both colours, the streams of openai, anthropic, google-genai and LiteLLM, botocore's
+    event streams, any other iterator. Not files, texts, containers, nor replies that can be iterated.
+    """
+    kind = type(result)
+    if isinstance(result, _NEVER) or hasattr(kind, "__pydantic_fields__"):
+        return False
+    if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
+        return not _is_cursor(kind)
+    return hasattr(kind, "__iter__") and hasattr(kind, "get_initial_response")
+
+
+def _is_cursor(kind: type) -> bool:
+    # PEP 249: a database's cursor iterates too, and what it gives is no model's reply.
+    return hasattr(kind, "execute") and hasattr(kind, "fetchone")
+
+
+def is_manager(result: object) -> bool:
+    """Whether a result opens a stream when it is entered, and does nothing before.
+
+    The managers of anthropic's and openai's ``stream()`` helpers and ``with_streaming_response``. Not
+    files, locks or connections: a manager has nothing but its entering and leaving.
+    """
+    kind = type(result)
+    if isinstance(result, _NEVER) or is_stream(result) or hasattr(kind, "__pydantic_fields__"):
+        return False
+    enters = hasattr(kind, "__enter__") and hasattr(kind, "__exit__")
+    aenters = hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")
+    if not (enters or aenters) or is_raw(result):
+        return False
+    public = [name for name in dir(kind) if not name.startswith("_")]
+    return not public
+
+
+def is_raw(result: object) -> bool:
+    """Whether a result wraps an HTTP response that is yet to be parsed (``with_raw_response``)."""
+    kind = type(result)
+    if not callable(getattr(kind, "parse", None)):
+        return False
+    response = view(result).get("http_response")
+    return response is not None and type(view(response).get("status_code")) is int
+
+
+def body_of(result: object) -> object | None:
+    """The JSON of an HTTP response whose content has been read, its own or that of a raw wrapper, or None.
+
+    The wrapper's ``parse()`` is not called: the asynchronous one is a coroutine, and on a response that
+    is still streaming it would consume the caller's reply.
+    """
+    response = view(result).get("http_response") if is_raw(result) else result
+    fields = view(response)
+    read = fields.get("json")
+    if type(fields.get("status_code")) is not int or not callable(read):
+        return None
+    if fields.get("is_closed") is False or fields.get("_content_consumed") is False:
+        return None
+    if inspect.iscoroutinefunction(read):
+        return None
+    try:
+        body = read()
+    except Exception:  # noqa: BLE001  # not JSON, or not read, or a look-alike: it carries no usage
+        return None
+    return body if isinstance(body, (dict, list)) else None
+
+
+def member_stream(reply: object) -> str | None:
+    """The key of the stream within a dict (Bedrock's ``converse_stream``: ``"stream"``), or None."""
+    if isinstance(reply, dict):
+        for name in ("stream", "body", "completion"):
+            if name in reply and is_stream(reply[name]):
+                return name
+    return None

@@ -1,0 +1,227 @@
+"""`Tally`: what a stream has used, told from its chunks as they pass."""
+
+from __future__ import annotations
+
+from dataclasses import fields as fields_of
+from dataclasses import replace
+from typing import Any
+
+from allowance.replies.fields import EMPTY, View, as_dict, count, items, text, view
+from allowance.replies.measure import by_usage, model_of
+from allowance.replies.openai import hidden_params
+from allowance.replies.others import read_langchain
+from allowance.replies.texts import texts_of
+from allowance.replies.usage import Usage
+
+__all__ = ["Tally"]
+
+_HOLDERS = ("message", "response", "metadata", "delta", "x_groq")
+_ENVELOPE = (
+    "model",
+    "model_version",
+    "modelVersion",
+    "service_tier",
+    "serviceTier",
+    "object",
+    "type",
+    "output",
+)
+_LAST_EVENTS = frozenset(
+    {
+        "message_stop",
+        "message-end",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "transcript.text.done",
+        "speech.audio.done",
+        "image_generation.completed",
+        "image_edit.completed",
+    }
+)
+
+
+class Tally:
+    """Follows one stream, of any vendor, without changing or keeping back anything.
+
+    Vendors report in pieces: the last figure counts (OpenAI, Gemini, Ollama, ...), later figures overwrite
+    earlier ones and missing ones leave them (Anthropic), or figures are added up (LangChain). The first two
+    are one rule here: what a chunk reports overwrites, what it leaves out stays.
+
+    Not thread-safe: a stream has one consumer at a time.
+
+    Attributes:
+        finished: True once the provider has said that the reply is complete, or `end` was called.
+        model: the model that the stream named, or None.
+    """
+
+    __slots__ = (
+        "_envelope",
+        "_hidden",
+        "_open",
+        "_provisional",
+        "_sum",
+        "_texts",
+        "_usage",
+        "finished",
+        "model",
+    )
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.model: str | None = None
+        self._texts: list[str] = []
+        self._usage: dict[str, Any] = {}
+        self._envelope: dict[str, Any] = {}
+        self._hidden: View = EMPTY
+        self._sum: Usage | None = None
+        self._open: set[object] | None = None
+        self._provisional = False
+
+    def see(self, chunk: object) -> None:
+        """Take note of one chunk: an SDK's object, a dict, or text. Never raises."""
+        if isinstance(chunk, str):
+            if chunk:
+                self._texts.append(chunk)
+            return
+        fields = view(chunk)
+        inner = fields.get("chunk") if fields.get("type") == "chunk" else fields.get("data")
+        if inner is not None and not isinstance(inner, (str, list)):  # openai's helper, Mistral's events
+            chunk, fields = inner, view(inner)
+        pieces = texts_of(chunk)
+        if pieces:
+            self._texts.extend(pieces)
+        if self.model is None:
+            self.model = model_of(chunk)
+        self._note_usage(chunk, fields)
+        if not self.finished:
+            self.finished = self._is_last(fields)
+
+    def end(self) -> None:
+        """The stream was consumed to its end, whatever its last chunk said."""
+        self.finished = True
+
+    def texts(self) -> tuple[str, ...]:
+        """The pieces of text, tool arguments and visible reasoning seen so far, in order."""
+        return tuple(self._texts)
+
+    @property
+    def input_known(self) -> bool:
+        """True where the vendor has stated the exact input, final or not (Anthropic, Gemini)."""
+        known = self.known()
+        return known is not None and known.input_tokens > 0
+
+    def usage(self) -> Usage | None:
+        """The final usage, or None where the vendor has not given it (yet)."""
+        return None if self._provisional or not self.finished else self.known()
+
+    def known(self) -> Usage | None:
+        """What the vendor has reported so far; of an open stream the output may be short of what was sent."""
+        if self._sum is not None:
+            return self._named(self._sum)
+        if not self._usage:
+            return None
+        usage = by_usage(self._envelope, self._usage, self._hidden)
+        # Some servers, and LiteLLM for a stream without include_usage, send zeros that nobody counted.
+        if usage is None or not (usage.input_tokens or usage.output_tokens or usage.seconds or usage.images):
+            return None
+        return self._named(usage)
+
+    def _named(self, usage: Usage) -> Usage:
+        return replace(usage, model=self.model) if usage.model is None else usage
+
+    def _note_usage(self, chunk: object, fields: View) -> None:
+        usage, holder = _reported(fields)
+        if usage is None:
+            return
+        fresh = {name: value for name, value in as_dict(usage).items() if value is not None}
+        if _is_langchain(fields, fresh):
+            read = read_langchain(fields, fresh)
+            if read is not None:
+                self._sum = read if self._sum is None else _added(self._sum, read)
+            return
+        self._usage.update(fresh)
+        self._provisional = fields.get("type") == "message_start"
+        hidden = hidden_params(chunk)
+        if hidden:
+            self._hidden = hidden
+        for name in _ENVELOPE:
+            if (value := holder.get(name)) is not None:
+                self._envelope[name] = value
+        candidates = items(holder.get("candidates"))
+        if any(_grounded(view(candidate)) for candidate in candidates):
+            self._envelope["candidates"] = candidates
+
+    def _is_last(self, fields: View) -> bool:
+        kind = fields.get("type")
+        if isinstance(kind, str):
+            if kind in _LAST_EVENTS:
+                return True
+            if kind == "message_delta":
+                return view(fields.get("delta")).get("stop_reason") is not None
+        choices = fields.get("choices")
+        if isinstance(choices, list):
+            return self._choices_done(choices, fields)
+        candidates = items(fields.get("candidates"))
+        if candidates:
+            return all(_ended(view(candidate)) for candidate in candidates)
+        return (
+            fields.get("done") is True  # Ollama
+            or fields.get("messageStop") is not None  # Bedrock
+            or fields.get("chunk_position") == "last"  # LangChain
+        )
+
+    def _choices_done(self, choices: list[Any], fields: View) -> bool:
+        if not choices:
+            return fields.get("usage") is not None
+        if self._open is None:
+            self._open = set()
+        ended = False
+        for entry in choices:
+            choice = view(entry)
+            index = count(choice.get("index")) or 0
+            if text(choice.get("finish_reason")) is None:
+                self._open.add(index)
+            else:
+                self._open.discard(index)
+                ended = True
+        return ended and not self._open
+
+
+def _reported(fields: View) -> tuple[Any, View]:
+    """The usage that a chunk carries, and what carries it."""
+    for name in ("usage", "usage_metadata", "usageMetadata"):
+        if (usage := fields.get(name)) is not None:
+            return usage, fields
+    for name in _HOLDERS:
+        inner = fields.get(name)
+        if inner is not None and not isinstance(inner, (str, list)):
+            holder = view(inner)
+            if (usage := holder.get("usage")) is not None:
+                return usage, holder
+    if fields.get("done") is True and fields.get("eval_count") is not None:
+        names = ("prompt_eval_count", "eval_count")
+        return {name: fields.get(name) for name in names}, fields
+    return None, EMPTY
+
+
+def _is_langchain(fields: View, usage: dict[str, Any]) -> bool:
+    return "input_tokens" in usage and fields.get("usage_metadata") is not None
+
+
+def _added(one: Usage, other: Usage) -> Usage:
+    sums = {
+        field.name: getattr(one, field.name) + getattr(other, field.name)
+        for field in fields_of(Usage)
+        if field.name.endswith("_tokens")
+    }
+    model = other.model or one.model
+    return replace(one, model=model, provider=other.provider or one.provider, **sums)
+
+
+def _grounded(candidate: View) -> bool:
+    return candidate.get("grounding_metadata") is not None or candidate.get("groundingMetadata") is not None
+
+
+def _ended(candidate: View) -> bool:
+    return candidate.get("finish_reason") is not None or candidate.get("finishReason") is not None
