@@ -1,1 +1,9 @@
 """Step 2: the arguments of a call become a `Request`, by their shape; no SDK is imported."""
+
+from __future__ import annotations
+
+from allowance.requests.capping import with_cap
+from allowance.requests.reading import read
+from allowance.requests.request import Api, Attachment, Image, Request
+
+__all__ = ["Api", "Attachment", "Image", "Request", "read", "with_cap"]
