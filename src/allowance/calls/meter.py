@@ -1,0 +1,54 @@
+"""`Meter`: what the patched SDKs hand their calls to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from allowance.requests.request import Api
+
+__all__ = ["Meter", "SdkCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class SdkCall:
+    """One call that an SDK is about to make.
+
+    Attributes:
+        sdk: ``"openai"``, ``"anthropic"``, ``"google-genai"`` or ``"litellm"``.
+        function: the unpatched function, bound.
+        args, kwargs: what it is to be called with.
+        arguments: the model, messages, cap, ... by name, as ``requests.read`` takes them.
+        api: the family of arguments, where the SDK tells.
+        provider: in the catalogue's words, where the SDK or the URL tells; else None.
+        with_cap: args and kwargs with an output cap put in, given the cap in tokens and the argument's
+            name; None where the call cannot take one.
+    """
+
+    sdk: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    arguments: Mapping[str, Any]
+    api: Api | None = None
+    provider: str | None = None
+    with_cap: Callable[[int, str], tuple[tuple[Any, ...], dict[str, Any]]] | None = None
+
+
+class Meter(Protocol):
+    """Runs the calls of patched SDKs under the budgets that are in force."""
+
+    def active(self) -> bool:
+        """Whether any budget is in force here, and no outer SDK's call is metered already.
+
+        It is asked before every call of an SDK: it must cost less than 2 µs.
+        """
+
+    def call(self, call: SdkCall) -> Any:
+        """Run the call and hand back its reply; a stream comes back as a proxy that follows it."""
+
+    async def acall(self, call: SdkCall) -> Any:
+        """`call` for a function that is a coroutine function."""

@@ -1,0 +1,35 @@
+"""The anthropic SDK: to Anthropic, and to Claude on Bedrock, Vertex AI and Azure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .hosts import provider_at
+from .stainless import Endpoint, base_client_points
+
+__all__ = ["NOT_METERED", "POINTS"]
+
+_ENDPOINTS = (
+    Endpoint("v1/messages", "messages"),
+    Endpoint("v1/complete", "completions"),
+)
+"""The clients for other clouds put their own path in later, below the point that is metered."""
+
+NOT_METERED = "message batches, managed agents and their sessions (billed apart)"
+
+_CLOUDS = {
+    "BaseBedrockClient": "bedrock",
+    "BaseVertexClient": "vertex_ai",
+    "BaseFoundryClient": "azure_ai",
+}
+
+
+def _provider(client: Any, host: str) -> str | None:
+    known = provider_at(host)
+    if known is not None:
+        return known
+    clouds = (_CLOUDS.get(base.__name__) for base in type(client).__mro__)
+    return next((cloud for cloud in clouds if cloud is not None), None)
+
+
+POINTS = base_client_points("anthropic", "anthropic._base_client", _ENDPOINTS, _provider)

@@ -1,0 +1,96 @@
+"""Streams that send nothing before they are read, and so would forget the block that they were begun in.
+
+google-genai's are such generators: the request goes out at the first item, which may be read after the block
+has closed, or in another one. Each step of theirs is therefore run in the context in which they were made.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from . import current
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+
+    from .points import Wrapper
+
+__all__ = ["carrying"]
+
+
+def carrying(original: Callable[..., Any]) -> Wrapper:
+    """Stand in for a function whose result is read lazily: it keeps the context of the call."""
+    if not inspect.iscoroutinefunction(original):
+
+        def run(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            stream = function(*args, **kwargs)
+            return stream if current.active_meter() is None else _carried(stream)
+
+        return run
+
+    async def arun(
+        function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        stream = await function(*args, **kwargs)
+        return stream if current.active_meter() is None else _acarried(stream)
+
+    return arun
+
+
+def _carried(stream: Iterator[Any]) -> Iterator[Any]:
+    return _steps(contextvars.copy_context(), stream)
+
+
+def _steps(context: contextvars.Context, stream: Iterator[Any]) -> Iterator[Any]:
+    done = object()
+    try:
+        while (item := context.run(next, stream, done)) is not done:
+            yield item
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            context.run(close)
+
+
+def _acarried(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    return _asteps(contextvars.copy_context(), stream)
+
+
+async def _asteps(context: contextvars.Context, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    try:
+        while True:
+            try:
+                item = await _Within(context, stream.__anext__())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await _Within(context, close())
+
+
+class _Within:
+    """An awaitable whose every step runs in another context. The task that awaits it stays the same."""
+
+    def __init__(self, context: contextvars.Context, awaitable: Awaitable[Any]) -> None:
+        self._context = context
+        self._awaitable = awaitable
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._context.run(self._awaitable.__await__)
+        step, value = steps.send, None
+        while True:
+            try:
+                awaited = self._context.run(step, value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                step, value = steps.send, (yield awaited)
+            except GeneratorExit:
+                self._context.run(steps.close)
+                raise
+            except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the inner steps
+                step, value = steps.throw, error

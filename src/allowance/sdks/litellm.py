@@ -1,0 +1,104 @@
+"""LiteLLM: the functions that its ``@client`` decorator keeps in a closure cell as ``original_function``.
+
+A hit of LiteLLM's cache is answered above the cell: it is not metered, and costs nothing. LiteLLM's own
+retries happen above it too: each is a call of its own here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from allowance.calls.meter import SdkCall
+
+from .points import CellPoint, Read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from allowance.requests.request import Api
+
+    from .points import Point
+
+__all__ = ["NOT_METERED", "POINTS"]
+
+NOT_METERED = "its native route (LITELLM_RUST), batches, fine-tuning, assistants, realtime and web searches"
+
+_FUNCTIONS: tuple[tuple[str, Api, tuple[str, ...]], ...] = (
+    ("litellm.main", "chat", ("completion", "acompletion")),
+    ("litellm.main", "completions", ("text_completion", "atext_completion")),
+    ("litellm.main", "embeddings", ("embedding", "aembedding")),
+    ("litellm.main", "speech", ("speech", "aspeech")),
+    ("litellm.main", "other", ("transcription", "atranscription")),
+    ("litellm.responses.main", "responses", ("responses", "aresponses")),
+    ("litellm.responses.main", "responses", ("compact_responses", "acompact_responses")),
+    ("litellm.images.main", "images", ("image_generation", "aimage_generation")),
+    ("litellm.images.main", "images", ("image_edit", "aimage_edit", "image_variation", "aimage_variation")),
+    (
+        "litellm.videos.main",
+        "other",
+        ("video_generation", "avideo_generation", "video_remix", "avideo_remix"),
+    ),
+    ("litellm.rerank_api.main", "other", ("rerank", "arerank")),
+    ("litellm.ocr.main", "other", ("ocr", "aocr")),
+    ("litellm.google_genai.main", "gemini", ("generate_content", "agenerate_content")),
+    ("litellm.google_genai.main", "gemini", ("generate_content_stream", "agenerate_content_stream")),
+    ("litellm.llms.anthropic.pass_through.messages.handler", "messages", ("anthropic_messages",)),
+    (
+        "litellm.llms.anthropic.experimental_pass_through.messages.handler",
+        "messages",
+        ("anthropic_messages",),
+    ),
+)
+"""Modules that only some versions have are never imported by others, and so never missed."""
+
+_ESSENTIAL = frozenset({"completion", "acompletion", "embedding", "aembedding"})
+
+_CAPPED = frozenset({"chat", "completions", "responses", "messages"})
+
+
+def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
+    names = _positional(original)
+    if not names:
+        # LiteLLM declares some async functions as (*args, **kwargs), which their sync twins are handed.
+        twin = getattr(sys.modules.get(original.__module__), name.removeprefix("a"), None)
+        names = _positional(twin) if callable(twin) else ()
+
+    def read(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SdkCall:
+        arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+        if name.endswith("_stream"):
+            arguments["stream"] = True
+        provider = kwargs.get("custom_llm_provider")
+        return SdkCall(
+            sdk="litellm",
+            function=function,
+            args=args,
+            kwargs=kwargs,
+            arguments=arguments,
+            api=api,
+            provider=provider if isinstance(provider, str) else None,
+            with_cap=partial(_with_cap, names, args, kwargs) if api in _CAPPED else None,
+        )
+
+    return read
+
+
+def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+
+
+def _with_cap(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], cap: int, name: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # By name, lest the cap be given twice: it may be among the positional arguments, as None.
+    return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, name: cap}
+
+
+POINTS: tuple[Point, ...] = tuple(
+    CellPoint(module, name, "original_function", partial(_reader, name, api), essential=name in _ESSENTIAL)
+    for module, api, names in _FUNCTIONS
+    for name in names
+)

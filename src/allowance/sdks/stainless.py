@@ -1,0 +1,117 @@
+"""The base client that the openai and anthropic SDKs are both generated with (each has its own copy).
+
+Every helper, ``parse``, raw and streaming responses end in ``request``, with the final options: method, URL
+and JSON. Retries happen below it: they are one call here, as they are one reply.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from allowance.calls.meter import SdkCall
+
+from .points import AttributePoint, metered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from allowance.requests.request import Api
+
+    from .points import Point
+
+__all__ = ["Endpoint", "base_client_points"]
+
+_CAPPED = frozenset({"chat", "completions", "responses", "messages"})
+
+
+class Endpoint(NamedTuple):
+    """A path to which a POST costs money: its last segments, ``*`` standing for an id."""
+
+    path: str
+    api: Api
+
+
+def base_client_points(
+    sdk: str, module: str, endpoints: tuple[Endpoint, ...], provider: Callable[[Any, str], str | None]
+) -> tuple[Point, ...]:
+    """The two points of such an SDK. ``provider`` tells it by the client and the URL's host."""
+    patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
+
+    @lru_cache(maxsize=512)
+    def family(path: str) -> Api | None:
+        return next((endpoint.api for pattern, endpoint in patterns if pattern.search(path)), None)
+
+    def read(
+        function: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> SdkCall | None:
+        options = args[1] if len(args) > 1 else kwargs.get("options")
+        url = urlsplit(str(getattr(options, "url", "")))
+        api = family(url.path)
+        if api is None or str(getattr(options, "method", "")).lower() != "post":
+            return None
+        host = url.hostname or urlsplit(str(getattr(client, "base_url", ""))).hostname or ""
+        return SdkCall(
+            sdk=sdk,
+            function=function,
+            args=args,
+            kwargs=kwargs,
+            arguments=_arguments(options, url.path, stream=bool(kwargs.get("stream"))),
+            api=api,
+            provider=provider(client, host),
+            with_cap=partial(_with_cap, args, kwargs, options) if _takes_cap(options, api) else None,
+        )
+
+    return tuple(
+        AttributePoint(module, name, partial(metered, read=read))
+        for name in ("SyncAPIClient.request", "AsyncAPIClient.request")
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    segments = (r"[^/]+" if segment == "*" else re.escape(segment) for segment in path.split("/"))
+    return re.compile(rf"(?:^|/){'/'.join(segments)}/?$")
+
+
+def _arguments(options: Any, path: str, *, stream: bool) -> Mapping[str, Any]:
+    """The body's fields, and the files of a form: as the request will carry them."""
+    arguments: dict[str, Any] = {
+        **_fields(options.json_data),
+        **_fields(getattr(options, "extra_json", None)),
+    }
+    files: Any = getattr(options, "files", None) or ()
+    for name, content in files.items() if isinstance(files, dict) else files:
+        arguments.setdefault(name, content)
+    if stream:
+        arguments.setdefault("stream", True)
+    deployment = re.search(r"/deployments/([^/]+)/", path)
+    if deployment is not None:
+        arguments.setdefault("model", deployment[1])
+    return arguments
+
+
+def _fields(body: Any) -> Mapping[str, Any]:
+    # A body of bytes, or one built by hand that is no object, has no fields.
+    return body if isinstance(body, dict) else {}
+
+
+def _takes_cap(options: Any, api: Api) -> bool:
+    return api in _CAPPED and isinstance(options.json_data, dict)
+
+
+def _with_cap(
+    args: tuple[Any, ...], kwargs: dict[str, Any], options: Any, cap: int, name: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # A copy: the caller's own options, and the body in them, stay as they are.
+    capped = copy.copy(options)
+    extra = getattr(options, "extra_json", None)
+    if isinstance(extra, dict) and name in extra:
+        capped.extra_json = {**extra, name: cap}
+    else:
+        capped.json_data = {**options.json_data, name: cap}
+    if len(args) > 1:
+        return (args[0], capped, *args[2:]), kwargs
+    return args, {**kwargs, "options": capped}
