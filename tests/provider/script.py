@@ -1,0 +1,84 @@
+"""What the provider is told to answer, and what it was asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+__all__ = ["Call", "Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One scripted answer. The token counts are what the usage reports, whatever the texts are.
+
+    Attributes:
+        input_tokens: the whole input, cached tokens included (each format reports it in its own way).
+        output_tokens: the whole output, reasoning included.
+        usage: ``True`` reports usage; ``False`` leaves it out; ``"cap"`` reports as many output tokens as
+            the call's cap allows (times its number of choices), and ``output_tokens`` where it has none.
+        text: the reply's text; ``chunks`` is in how many pieces a stream sends it.
+        tool: the name and the JSON arguments of a tool call, which comes after the text.
+        model: the model that the reply names; None echoes the request's.
+        status: other than 200, an error in the vendor's shape. ``error`` is its message.
+        delay: seconds before the first byte; ``chunk_delay`` before each piece of a stream.
+        gate: an event to wait for before the first byte; ``chunk_gate`` before the second piece.
+        drop: cut the connection without an answer.
+        drop_after_chunks: cut it after so many pieces of a stream.
+    """
+
+    input_tokens: int = 10
+    output_tokens: int = 5
+    cached: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    usage: bool | Literal["cap"] = True
+    text: str = "Hello, how can I help?"
+    chunks: int = 3
+    tool: tuple[str, str] | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    status: int = 200
+    error: str = "scripted failure"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra_usage: Mapping[str, Any] = field(default_factory=dict)
+    delay: float = 0
+    chunk_delay: float = 0
+    gate: threading.Event | None = None
+    chunk_gate: threading.Event | None = None
+    drop: bool = False
+    drop_after_chunks: int | None = None
+
+    def pieces(self) -> list[str]:
+        """The text in ``chunks`` pieces (fewer where it has fewer characters)."""
+        size = max(1, -(-len(self.text) // max(1, self.chunks)))
+        return [self.text[at : at + size] for at in range(0, len(self.text), size)]
+
+    def resolved(self, model: str, cap: int | None, choices: int) -> Reply:
+        """The reply for one call: its model filled in, and ``"cap"`` turned into a number."""
+        output = cap * choices if self.usage == "cap" and cap is not None else self.output_tokens
+        return replace(self, model=self.model or model, output_tokens=output)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that arrived, and the reply that was chosen for it.
+
+    Attributes:
+        api: ``"chat"``, ``"completions"``, ``"embeddings"``, ``"responses"``, ``"messages"``,
+            ``"gemini"`` or ``"gemini-embeddings"``.
+        body: the parsed JSON of the request.
+        reply: the resolved reply: its ``input_tokens`` and ``output_tokens`` are what this call billed.
+    """
+
+    api: str
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    model: str
+    stream: bool
+    reply: Reply
