@@ -38,6 +38,7 @@ def read_gemini(draft: Draft, arguments: Mapping[str, Any]) -> None:
     """
     draft.cap_name = "max_output_tokens"
     draft.read(arguments, _ARGUMENTS)
+    draft.messages = max(1, draft.messages)
 
 
 def _settings(draft: Draft, settings: object) -> None:
