@@ -1,0 +1,46 @@
+"""Whose budget: names as they are kept."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from allowance.errors import ConfigurationError
+from allowance.ledger.records import AccountKey
+
+__all__ = ["MAX_NAME", "account_key"]
+
+MAX_NAME: Final = 512
+"""Characters that a project, a kind or a name may have."""
+
+
+def account_key(project: str, kind: str, name: str) -> AccountKey:
+    """The key of a budget, its parts in Unicode's composed form (NFC): equal to the eye is equal.
+
+    Raises:
+        ConfigurationError: for a part that is no text, is empty or blank, is longer than 512 characters,
+            or holds control characters or halves of surrogate pairs.
+    """
+    return AccountKey(_clean(project, "project"), _clean(kind, "kind"), _clean(name, "name"))
+
+
+def _clean(text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"A budget's {what} must be a str, not {type(text).__name__}: pass str(...)."
+        )
+    if len(text) > MAX_NAME:
+        raise ConfigurationError(
+            f"A budget's {what} may have {MAX_NAME} characters; this one has {len(text)}. "
+            "Use the user's id, or a hash of it."
+        )
+    if not text or text.isspace():
+        raise ConfigurationError(f"A budget's {what} is empty: give the id of the one who pays.")
+    if text.isascii() and text.isprintable():
+        return text
+    text = unicodedata.normalize("NFC", text)
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ConfigurationError(
+            f"A budget's {what} holds control characters or broken Unicode: {text[:60]!a}. Remove them."
+        )
+    return text

@@ -1,0 +1,91 @@
+"""What a store keeps, as the verbs see it: rows that are read and written under the store's own lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from allowance.ledger.holds import HoldRow
+    from allowance.ledger.records import Account, AccountKey, EntryKind
+
+__all__ = ["Adjustment", "Tables"]
+
+
+class Adjustment(NamedTuple):
+    """What an adjustment id stands for; the amount is as asked, None for a reset."""
+
+    key: AccountKey
+    amount: int | None
+
+
+class Tables(Protocol):
+    """Rows, and nothing decided: `allowance.ledger.verbs` does that.
+
+    Nobody else reads or writes them while a verb runs. What a verb wrote before it raised an error may
+    stay or go: the verbs write nothing that would be wrong alone.
+    """
+
+    def account(self, key: AccountKey) -> Account | None:
+        """The account as it was last kept."""
+        ...
+
+    def keep(self, account: Account) -> None:
+        """Keep an account, new or changed."""
+        ...
+
+    def projects(self, kind: str, name: str) -> Sequence[str]:
+        """The projects that have a budget of this kind and name."""
+        ...
+
+    def hold(self, hold_id: str) -> HoldRow | None:
+        """The hold of this id, in whatever state."""
+        ...
+
+    def add_hold(self, row: HoldRow) -> None:
+        """Keep a new hold."""
+        ...
+
+    def keep_hold(self, row: HoldRow) -> None:
+        """Keep a hold whose state, charge or term has changed."""
+        ...
+
+    def due(self, now: int) -> Iterable[HoldRow]:
+        """The open holds whose ``expires_at`` is not after ``now``, soonest first."""
+        ...
+
+    def spent(self, key: AccountKey, start: int, end: int | None) -> int:
+        """The sum of the account's entries with ``start <= at < end``."""
+        ...
+
+    def held(self, key: AccountKey, start: int, end: int | None) -> int:
+        """The sum of the account's open holds with ``start <= reserved_at < end``."""
+        ...
+
+    def adjustment(self, adjustment_id: str) -> Adjustment | None:
+        """What this id stands for, if it is known."""
+        ...
+
+    def add_adjustment(self, adjustment_id: str, adjustment: Adjustment) -> None:
+        """Remember an adjustment's id."""
+        ...
+
+    def add_entry(
+        self,
+        key: AccountKey,
+        kind: EntryKind,
+        amount: int,
+        at: int,
+        posted_at: int,
+        window_start: int,
+        hold_id: str | None = None,
+        model: str | None = None,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        unconfirmed: bool = False,
+        counted: bool = False,
+        reason: str = "",
+    ) -> None:
+        """Append a line to the ledger. The arguments are an `Entry`'s, without its number."""
+        ...

@@ -1,0 +1,413 @@
+"""The verbs of a store, written once over its rows. A store calls them under its lock, with its clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from allowance.errors import ConfigurationError, HoldConflictError, UnknownUserError
+from allowance.ledger.accounts import amend, declare, in_window, open_account, post, turn
+from allowance.ledger.holds import HoldRow, admit, check_ask, check_posting, check_repeat, settle_charge
+from allowance.ledger.records import (
+    Denial,
+    EntryKind,
+    Grant,
+    Hold,
+    HoldState,
+    Scope,
+    Settlement,
+)
+from allowance.ledger.tables import Adjustment
+from allowance.money import MAX_NANOS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from allowance.ledger.records import Account, AccountKey, Ask, Declaration, Posting
+    from allowance.ledger.tables import Tables
+
+__all__ = ["adjust", "define", "difference", "look", "release", "renew", "reserve", "settle", "sweep"]
+
+
+def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
+    """See `Store.reserve`."""
+    expired = sweep(tables, now)
+    known = tables.hold(ask.hold_id)
+    if known is not None:
+        check_repeat(known, ask)
+        return _grant(known, ask.scopes, {}, tables, now, expired)
+    check_ask(ask)
+    kept, made = _gather(tables, ask.scopes, now)
+    accounts = {**kept, **made} if made else kept
+    old = None if ask.replacing is None else tables.hold(ask.replacing)
+    if old is not None and old.state is not HoldState.HELD:
+        old = None
+    everyone = list(accounts.values())
+    verdict = admit(everyone, ask, [_freed(old, account) for account in everyone])
+    if verdict.refused_by is not None:
+        return Denial(everyone[verdict.refused_by], verdict.amount, verdict.temporary, expired)
+    if old is not None:
+        _let_go(tables, old, accounts, now)
+    amount = verdict.amount
+    for account in everyone:
+        account = accounts[account.key] = post(accounts[account.key], 0, amount)
+        tables.keep(account)
+    row = HoldRow(
+        hold_id=ask.hold_id,
+        state=HoldState.HELD,
+        amount=amount,
+        expected=ask.expected,
+        bound=ask.bounded and (amount >= ask.ceiling or verdict.clamped),
+        windows=tuple([(account.key, account.window_start) for account in everyone]),
+        model=ask.model,
+        reserved_at=now,
+        expires_at=now + ask.ttl,
+        shrunk=amount < ask.amount,
+        clamped=verdict.clamped,
+        replaced=old is not None,
+        content=ask,
+    )
+    tables.add_hold(row)
+    return _grant(row, ask.scopes, accounts, tables, now, expired)
+
+
+def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
+    """See `Store.settle`."""
+    check_posting(posting)
+    row = tables.hold(posting.hold_id)
+    if row is None:
+        return _settle_without_hold(tables, posting, now)
+    charge = settle_charge(row, posting.amount)
+    held = row.amount if row.content is not None else 0
+    if charge is None:
+        accounts = tuple([_known(tables, key, now) for key, _ in row.windows])
+        return _settlement(posting, accounts, 0, held, row, repeated=True)
+    kind, posted = charge
+    freed = row.amount if kind is EntryKind.CALL else 0
+    changed = []
+    for key, window_start in row.windows:
+        account = _known(tables, key, now)
+        _enter(tables, account.key, kind, posted, row.reserved_at, now, window_start, posting)
+        changed.append(_charge(tables, account, row, posted, freed, now))
+    row.state, row.charged = HoldState.SETTLED, posting.amount
+    tables.keep_hold(row)
+    return _settlement(posting, tuple(changed), posted, held, row)
+
+
+def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
+    """See `Store.release`."""
+    if not hold_id:
+        raise ConfigurationError("A release needs the id of a hold.")
+    row = tables.hold(hold_id)
+    if row is None:
+        tables.add_hold(HoldRow(hold_id, HoldState.RELEASED, 0, 0, False, (), None, now, now))
+        return None
+    if not row.windows:
+        return None
+    if row.state is HoldState.HELD:
+        _let_go(tables, row, {}, now)
+    elif row.state is HoldState.EXPIRED:
+        back = -row.charged
+        for key, window_start in row.windows:
+            account = _known(tables, key, now)
+            tables.add_entry(
+                key, EntryKind.CORRECTION, back, row.reserved_at, now, window_start, hold_id, row.model,
+                reason=reason or "released",
+            )  # fmt: skip
+            _charge(tables, account, row, back, 0, now)
+        row.state, row.charged = HoldState.RELEASED, 0
+        tables.keep_hold(row)
+    return row.record()
+
+
+def renew(tables: Tables, hold_ids: Sequence[str], ttl: int, now: int) -> None:
+    """See `Store.renew`."""
+    if ttl <= 0:
+        raise ConfigurationError(f"A hold is renewed for a time above zero, not {ttl} microseconds.")
+    for hold_id in hold_ids:
+        row = tables.hold(hold_id)
+        if row is not None and row.state is HoldState.HELD and row.expires_at < now + ttl:
+            row.expires_at = now + ttl
+            tables.keep_hold(row)
+
+
+def define(tables: Tables, key: AccountKey, given: Declaration, declared: bool, now: int) -> Account:
+    """See `Store.define`."""
+    sweep(tables, now)
+    known = tables.account(key)
+    if known is None:
+        account = open_account(Scope(key, declared=given), now)
+        if account is None:
+            raise _unknown(tables, key)
+        if not declared:
+            account = replace(account, declared=None)
+    else:
+        account = turn(known, now)
+        changed = declare(account, given, now) if declared else amend(account, given, now)
+        account = _recounted(tables, account, changed)
+    if account is not known:
+        tables.keep(account)
+    return account
+
+
+def look(tables: Tables, key: AccountKey, now: int) -> Account | None:
+    """See `Store.account`."""
+    sweep(tables, now)
+    return None if tables.account(key) is None else _known(tables, key, now)
+
+
+def adjust(
+    tables: Tables, key: AccountKey, amount: int | None, reason: str, adjustment_id: str | None, now: int
+) -> Account:
+    """See `Store.adjust`."""
+    if amount is not None and (type(amount) is not int or abs(amount) > MAX_NANOS):
+        raise ConfigurationError(
+            f"An adjustment is None or a whole number of nano-dollars up to {MAX_NANOS}, not {amount!r:.60}."
+        )
+    sweep(tables, now)
+    if tables.account(key) is None:
+        raise _unknown(tables, key)
+    account = _known(tables, key, now)
+    asked = Adjustment(key, amount)
+    if adjustment_id is not None:
+        known = tables.adjustment(adjustment_id)
+        if known == asked:
+            return account
+        if known is not None:
+            raise HoldConflictError(
+                f"The adjustment id {adjustment_id!r:.80} stands for another adjustment. Nothing changed. "
+                "Give each adjustment an id of its own."
+            )
+        tables.add_adjustment(adjustment_id, asked)
+    change = -account.spent if amount is None else max(amount, -account.spent)
+    tables.add_entry(key, EntryKind.ADJUSTMENT, change, now, now, account.window_start, reason=reason)
+    account = post(account, change, 0)
+    tables.keep(account)
+    return account
+
+
+def sweep(tables: Tables, now: int) -> tuple[Hold, ...]:
+    """Charge the open holds whose term is over: their amount where it was a bound, else as expected (R6)."""
+    expired = []
+    for row in tables.due(now):
+        row.charged = row.amount if row.bound else row.expected
+        row.state = HoldState.EXPIRED
+        for key, window_start in row.windows:
+            account = _known(tables, key, now)
+            tables.add_entry(
+                key, EntryKind.EXPIRY, row.charged, row.reserved_at, now, window_start, row.hold_id,
+                row.model, unconfirmed=True, reason="its owner was not heard of until its term",
+            )  # fmt: skip
+            _charge(tables, account, row, row.charged, row.amount, now)
+        tables.keep_hold(row)
+        expired.append(row.record())
+    return tuple(expired)
+
+
+def difference(tables: Tables, account: Account) -> list[str]:
+    """What an account's figures should be by its entries and holds, where they are not (R2)."""
+    start, end = account.window_start, account.window_end
+    found = []
+    for what, kept, counted in (
+        ("spent", account.spent, tables.spent(account.key, start, end)),
+        ("held", account.held, tables.held(account.key, start, end)),
+    ):
+        if kept != counted:
+            found.append(
+                f"{'/'.join(account.key)}: {what} is kept as {kept} nano-dollars, "
+                f"and adds up to {counted} in the window from {start}"
+            )
+    return found
+
+
+def _gather(
+    tables: Tables, scopes: Iterable[Scope], now: int
+) -> tuple[dict[AccountKey, Account], dict[AccountKey, Account]]:
+    """The accounts of some scopes, each once, in their present window: those there are, and new ones.
+
+    What was declared is applied and kept; the new ones are not kept yet.
+    """
+    kept: dict[AccountKey, Account] = {}
+    made: dict[AccountKey, Account] = {}
+    changed = []
+    for scope in _once(scopes):
+        known = tables.account(scope.key)
+        if known is None:
+            account = open_account(scope, now)
+            if account is None:
+                raise _unknown(tables, scope.key)
+            made[scope.key] = account
+            continue
+        account = turn(known, now)
+        if scope.declared is not None:
+            account = _recounted(tables, account, declare(account, scope.declared, now))
+        if account is not known:
+            changed.append(account)
+        kept[scope.key] = account
+    for account in changed:
+        tables.keep(account)
+    return kept, made
+
+
+def _once(scopes: Iterable[Scope]) -> Iterable[Scope]:
+    """Each account once; of terms that were declared twice the later ones stand."""
+    by_key: dict[AccountKey, Scope] = {}
+    for scope in scopes:
+        other = by_key.get(scope.key)
+        by_key[scope.key] = scope if other is None else _merged(other, scope)
+    return by_key.values()
+
+
+def _merged(outer: Scope, inner: Scope) -> Scope:
+    declared, over = outer.declared, inner.declared
+    if declared is None or over is None:
+        return Scope(outer.key, declared or over, outer.default or inner.default)
+    merged = replace(
+        over,
+        limit=declared.limit if over.limit is None else over.limit,
+        duration=over.duration or declared.duration,
+        align=over.align or declared.align,
+        timezone=over.timezone or declared.timezone,
+        uncapped=over.uncapped or declared.uncapped,
+        creates=over.creates or declared.creates,
+    )
+    return Scope(outer.key, merged, outer.default or inner.default)
+
+
+def _recounted(tables: Tables, before: Account, after: Account) -> Account:
+    """The account after its terms changed: a new window's figures are the sums of what lies in it (R9)."""
+    start, end = after.window_start, after.window_end
+    if (start, end) == (before.window_start, before.window_end):
+        return after
+    key = after.key
+    return replace(after, spent=tables.spent(key, start, end), held=tables.held(key, start, end))
+
+
+def _freed(old: HoldRow | None, account: Account) -> int:
+    if old is None or not in_window(account, old.reserved_at):
+        return 0
+    return old.amount if any(key == account.key for key, _ in old.windows) else 0
+
+
+def _let_go(tables: Tables, row: HoldRow, accounts: dict[AccountKey, Account], now: int) -> None:
+    """Release an open hold; ``accounts`` are those that the caller goes on with and will keep himself."""
+    for key, _ in row.windows:
+        account = accounts.get(key)
+        if account is None:
+            _charge(tables, _known(tables, key, now), row, 0, row.amount, now)
+        elif in_window(account, row.reserved_at):
+            accounts[key] = post(account, 0, -row.amount)
+    row.state = HoldState.RELEASED
+    tables.keep_hold(row)
+
+
+def _charge(tables: Tables, account: Account, row: HoldRow, spent: int, freed: int, now: int) -> Account:
+    """Bring an account's figures up to date with what was posted for a hold, and keep it."""
+    if in_window(account, row.reserved_at):
+        account = post(account, spent, -freed)
+        if account.spent < 0:
+            # A reset had brought the hold's charge to zero already: giving it back again would be credit.
+            makeup = -account.spent
+            tables.add_entry(
+                account.key, EntryKind.ADJUSTMENT, makeup, row.reserved_at, now, account.window_start,
+                row.hold_id, reason="an earlier reset had taken this charge back already",
+            )  # fmt: skip
+            account = post(account, makeup, 0)
+    tables.keep(account)
+    return account
+
+
+def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settlement:
+    if not posting.scopes:
+        raise UnknownUserError(user=posting.hold_id, kind="hold", project="(none)")
+    kept, made = _gather(tables, posting.scopes, now)
+    accounts = []
+    for account in (*kept.values(), *made.values()):
+        _enter(tables, account.key, EntryKind.CALL, posting.amount, now, now, account.window_start, posting)
+        account = post(account, posting.amount, 0)
+        tables.keep(account)
+        accounts.append(account)
+    windows = tuple([(account.key, account.window_start) for account in accounts])
+    row = HoldRow(
+        posting.hold_id, HoldState.SETTLED, 0, 0, False, windows, posting.model, now, now, posting.amount
+    )
+    tables.add_hold(row)
+    return _settlement(posting, tuple(accounts), posting.amount, 0, row)
+
+
+def _enter(
+    tables: Tables,
+    key: AccountKey,
+    kind: EntryKind,
+    amount: int,
+    at: int,
+    now: int,
+    window_start: int,
+    posting: Posting,
+) -> None:
+    tables.add_entry(
+        key,
+        kind,
+        amount,
+        at,
+        now,
+        window_start,
+        posting.hold_id,
+        posting.model,
+        posting.input_tokens,
+        posting.output_tokens,
+        posting.unconfirmed,
+        posting.counted,
+        posting.reason,
+    )
+
+
+def _known(tables: Tables, key: AccountKey, now: int) -> Account:
+    """An account that must exist, in its present window."""
+    account = tables.account(key)
+    if account is None:
+        raise _unknown(tables, key)
+    turned = turn(account, now)
+    if turned is not account:
+        tables.keep(turned)
+    return turned
+
+
+def _grant(
+    row: HoldRow,
+    scopes: Sequence[Scope],
+    accounts: dict[AccountKey, Account],
+    tables: Tables,
+    now: int,
+    expired: tuple[Hold, ...],
+) -> Grant:
+    return Grant(
+        hold_id=row.hold_id,
+        amount=row.amount,
+        shrunk=row.shrunk,
+        clamped=row.clamped,
+        bound=row.bound,
+        replaced=row.replaced,
+        expires_at=row.expires_at,
+        accounts=tuple([accounts.get(scope.key) or _known(tables, scope.key, now) for scope in scopes]),
+        expired=expired,
+    )
+
+
+def _settlement(
+    posting: Posting,
+    accounts: tuple[Account, ...],
+    posted: int,
+    held: int,
+    row: HoldRow,
+    *,
+    repeated: bool = False,
+) -> Settlement:
+    overrun = 0 if row.content is None else max(0, posting.amount - held)
+    return Settlement(posting.hold_id, accounts, posting.amount, posted, held, overrun, repeated)
+
+
+def _unknown(tables: Tables, key: AccountKey) -> UnknownUserError:
+    return UnknownUserError(
+        user=key.name, kind=key.kind, project=key.project, projects=tables.projects(key.kind, key.name)
+    )

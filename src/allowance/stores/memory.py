@@ -1,0 +1,351 @@
+"""The store in this process's memory: for tests, for single processes, for a block's own budget."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from heapq import merge
+from typing import TYPE_CHECKING, Any, Final, Literal
+from weakref import WeakSet
+
+from allowance.errors import StoreUnavailableError
+from allowance.ledger import verbs
+from allowance.ledger.accounts import turn
+from allowance.ledger.records import Entry, EntryKind, HoldState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from allowance.ledger.holds import HoldRow
+    from allowance.ledger.records import (
+        Account,
+        AccountKey,
+        Ask,
+        Declaration,
+        Denial,
+        Grant,
+        Hold,
+        Posting,
+        Settlement,
+    )
+    from allowance.ledger.tables import Adjustment
+
+__all__ = ["MemoryStore", "system_clock"]
+
+KEPT_LINES: Final = 1_000
+"""Entries that are kept one by one for each account; older ones are folded, by window."""
+
+KEPT_IDS: Final = 100_000
+"""Holds that are over, and ids of adjustments, which are remembered."""
+
+
+def system_clock() -> int:
+    """This machine's clock, in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class MemoryStore:
+    """A store that ends with its process, and belongs to it alone.
+
+    Its memory is bounded but for the number of accounts: of each account the last thousand entries at
+    least are kept one by one, older ones of a window are summed up in one of the kind ``CARRIED``, so
+    that the books still balance (R2); after a change of duration such a sum counts where its newest
+    part lies. The last 100,000 holds that are over are remembered: what comes for an older one is new.
+
+    Args:
+        clock: gives the time in microseconds; when it steps back the store's time stands still (R15).
+        on_fork: what a forked child finds: ``"closed"``, every verb raises `StoreUnavailableError`, for
+            a budget must not be doubled by a fork; ``"empty"``, a store without accounts, for what
+            counts one process.
+    """
+
+    rank = 0
+    blocking = False
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int] = system_clock,
+        on_fork: Literal["closed", "empty"] = "closed",
+        url: str = "memory://",
+    ) -> None:
+        self.url = url
+        self._clock = clock
+        self._on_fork = on_fork
+        self._closed = ""
+        self._last = 0
+        self._lock = threading.Lock()
+        self._tables = _MemoryTables()
+        _stores.add(self)
+
+    def reserve(self, ask: Ask) -> Grant | Denial:
+        """See `Store.reserve`."""
+        with self._lock:
+            return verbs.reserve(self._tables, ask, self._now())
+
+    def settle(self, posting: Posting) -> Settlement:
+        """See `Store.settle`."""
+        with self._lock:
+            return verbs.settle(self._tables, posting, self._now())
+
+    def release(self, hold_id: str, *, reason: str = "") -> Hold | None:
+        """See `Store.release`."""
+        with self._lock:
+            return verbs.release(self._tables, hold_id, reason, self._now())
+
+    def renew(self, hold_ids: Sequence[str], ttl: int) -> None:
+        """See `Store.renew`."""
+        with self._lock:
+            verbs.renew(self._tables, hold_ids, ttl, self._now())
+
+    def define(self, key: AccountKey, terms: Declaration, *, declared: bool = False) -> Account:
+        """See `Store.define`."""
+        with self._lock:
+            return verbs.define(self._tables, key, terms, declared, self._now())
+
+    def account(self, key: AccountKey) -> Account | None:
+        """See `Store.account`."""
+        with self._lock:
+            return verbs.look(self._tables, key, self._now())
+
+    def accounts(self, project: str | None = None) -> Iterator[Account]:
+        """See `Store.accounts`. All are as they stood together, at one moment."""
+        with self._lock:
+            now = self._now()
+            verbs.sweep(self._tables, now)
+            known = self._tables.accounts
+            keys = sorted(key for key in known if project is None or key.project == project)
+            return iter([turn(known[key], now) for key in keys])
+
+    def adjust(
+        self, key: AccountKey, amount: int | None, *, reason: str, adjustment_id: str | None = None
+    ) -> Account:
+        """See `Store.adjust`."""
+        with self._lock:
+            return verbs.adjust(self._tables, key, amount, reason, adjustment_id, self._now())
+
+    def entries(
+        self,
+        key: AccountKey | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        hold_id: str | None = None,
+    ) -> Iterator[Entry]:
+        """See `Store.entries`. Entries that were folded are found by key and time only."""
+        with self._lock:
+            self._now()
+            lines = self._tables.lines
+            wanted = lines.values() if key is None else [lines.get(key, ())]
+            found = [Entry(*line) for line in merge(*wanted)]
+        return iter(
+            [
+                entry
+                for entry in found
+                if (since is None or since <= entry.at)
+                and (until is None or entry.at < until)
+                and (hold_id is None or entry.hold_id == hold_id)
+            ]
+        )
+
+    def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
+        """See `Store.holds`."""
+        with self._lock:
+            self._now()
+            rows = self._tables.holds.values()
+            listed = (HoldState.HELD, HoldState.EXPIRED)
+            found = [
+                row.record()
+                for row in rows
+                if row.state in listed and (key is None or any(key == named for named, _ in row.windows))
+            ]
+        return iter(sorted(found, key=lambda hold: (hold.reserved_at, hold.hold_id)))
+
+    def sweep(self) -> list[Hold]:
+        """See `Store.sweep`."""
+        with self._lock:
+            return list(verbs.sweep(self._tables, self._now()))
+
+    def audit(self) -> list[str]:
+        """See `Store.audit`."""
+        with self._lock:
+            self._now()
+            tables = self._tables
+            return [
+                line for account in tables.accounts.values() for line in verbs.difference(tables, account)
+            ]
+
+    def close(self) -> None:
+        """Forget everything; the verbs raise `StoreUnavailableError` from now on."""
+        with self._lock:
+            self._closed = "This memory store was closed. Make a new one, or close it later."
+            self._tables = _MemoryTables()
+
+    def _now(self) -> int:
+        """The store's time: the clock's, but never earlier than it was."""
+        if self._closed:
+            raise StoreUnavailableError(self._closed)
+        now = self._clock()
+        if now < self._last:
+            return self._last
+        self._last = now
+        return now
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()  # a thread that is not in the child may have held it
+        self._tables = _MemoryTables()
+        if self._on_fork == "closed":
+            self._closed = (
+                "This budget is kept in the memory of the process that forked this one, and a copy would "
+                "spend it twice. Use a file store, sqlite:///allowance.db, which processes share, or make "
+                "the budget after the fork."
+            )
+
+
+class _MemoryTables:
+    """The rows. See `Tables`."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[AccountKey, Account] = {}
+        self.holds: dict[str, HoldRow] = {}
+        self.lines: dict[AccountKey, list[tuple[Any, ...]]] = {}
+        self.adjustments: dict[str, Adjustment] = {}
+        self._open: dict[str, HoldRow] = {}
+        self._over: deque[str] = deque()
+        self._next_due: int | None = None
+        self._seq = 0
+
+    def account(self, key: AccountKey) -> Account | None:
+        return self.accounts.get(key)
+
+    def keep(self, account: Account) -> None:
+        self.accounts[account.key] = account
+
+    def projects(self, kind: str, name: str) -> list[str]:
+        return sorted(key.project for key in self.accounts if key.kind == kind and key.name == name)
+
+    def hold(self, hold_id: str) -> HoldRow | None:
+        return self.holds.get(hold_id)
+
+    def add_hold(self, row: HoldRow) -> None:
+        self.holds[row.hold_id] = row
+        self.keep_hold(row)
+
+    def keep_hold(self, row: HoldRow) -> None:
+        if row.state is HoldState.HELD:
+            self._open[row.hold_id] = row
+            if self._next_due is None or row.expires_at < self._next_due:
+                self._next_due = row.expires_at
+            return
+        self._open.pop(row.hold_id, None)
+        self._over.append(row.hold_id)
+        if len(self._over) > KEPT_IDS:
+            self._forget(self._over.popleft())
+
+    def due(self, now: int) -> list[HoldRow]:
+        # The next term is a lower bound: holds that were settled or renewed meanwhile leave it standing.
+        if self._next_due is None or now < self._next_due:
+            return []
+        over = [row for row in self._open.values() if row.expires_at <= now]
+        self._next_due = min(
+            (row.expires_at for row in self._open.values() if row.expires_at > now), default=None
+        )
+        return sorted(over, key=lambda row: (row.expires_at, row.hold_id))
+
+    def spent(self, key: AccountKey, start: int, end: int | None) -> int:
+        lines = [Entry(*line) for line in self.lines.get(key, ())]
+        return sum(line.amount for line in lines if start <= line.at and (end is None or line.at < end))
+
+    def held(self, key: AccountKey, start: int, end: int | None) -> int:
+        return sum(
+            row.amount
+            for row in self._open.values()
+            if start <= row.reserved_at
+            and (end is None or row.reserved_at < end)
+            and any(key == named for named, _ in row.windows)
+        )
+
+    def adjustment(self, adjustment_id: str) -> Adjustment | None:
+        return self.adjustments.get(adjustment_id)
+
+    def add_adjustment(self, adjustment_id: str, adjustment: Adjustment) -> None:
+        self.adjustments[adjustment_id] = adjustment
+        if len(self.adjustments) > KEPT_IDS:
+            del self.adjustments[next(iter(self.adjustments))]
+
+    def add_entry(
+        self,
+        key: AccountKey,
+        kind: EntryKind,
+        amount: int,
+        at: int,
+        posted_at: int,
+        window_start: int,
+        hold_id: str | None = None,
+        model: str | None = None,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        unconfirmed: bool = False,
+        counted: bool = False,
+        reason: str = "",
+    ) -> None:
+        self._seq += 1
+        line = (
+            *(self._seq, key, kind, amount, at, posted_at, window_start, hold_id, model),
+            *(input_tokens, output_tokens, unconfirmed, counted, reason),
+        )
+        lines = self.lines.get(key)
+        if lines is None:
+            self.lines[key] = [line]
+            return
+        lines.append(line)
+        if len(lines) > 2 * KEPT_LINES:
+            lines[:-KEPT_LINES] = _folded([Entry(*line) for line in lines[:-KEPT_LINES]])
+
+    def _forget(self, hold_id: str) -> None:
+        row = self.holds.get(hold_id)
+        # An expired hold that was settled later stands in the queue twice; its last place counts.
+        if row is not None and row.state is not HoldState.HELD and hold_id not in self._open:
+            del self.holds[hold_id]
+
+
+def _folded(entries: list[Entry]) -> list[tuple[Any, ...]]:
+    """One line for each window's entries; the oldest windows become one, lest short ones pile up."""
+    sums: dict[int, Entry] = {}
+    for entry in entries:
+        carried = sums.pop(entry.window_start, None)
+        sums[entry.window_start] = _carried(entry, carried)
+    lines = sorted(sums.values(), key=lambda entry: entry.seq)
+    while len(lines) > KEPT_LINES // 2:
+        oldest, second = lines[0], lines[1]
+        lines[:2] = [_carried(second, oldest)]
+    return [tuple(getattr(line, name) for name in Entry.__slots__) for line in lines]
+
+
+def _carried(entry: Entry, carried: Entry | None) -> Entry:
+    return Entry(
+        seq=entry.seq,
+        key=entry.key,
+        kind=EntryKind.CARRIED,
+        amount=entry.amount + (0 if carried is None else carried.amount),
+        at=entry.at if carried is None else max(entry.at, carried.at),
+        posted_at=entry.posted_at,
+        window_start=entry.window_start,
+        input_tokens=entry.input_tokens + (0 if carried is None else carried.input_tokens),
+        output_tokens=entry.output_tokens + (0 if carried is None else carried.output_tokens),
+        reason="older entries, summed up",
+    )
+
+
+_stores: WeakSet[MemoryStore] = WeakSet()
+
+
+def _forked() -> None:
+    for store in list(_stores):
+        store._forked()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
