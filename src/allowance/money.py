@@ -8,14 +8,38 @@ from __future__ import annotations
 
 import math
 from decimal import Context, Decimal, InvalidOperation, localcontext
+from enum import Enum
 from typing import Final, TypeAlias
 
 from allowance.errors import ConfigurationError
 
-__all__ = ["MAX_NANOS", "NANOS_PER_USD", "Money", "format_usd", "nanos_up", "to_nanos", "to_usd"]
+__all__ = [
+    "MAX_NANOS",
+    "NANOS_PER_USD",
+    "UNSET",
+    "Money",
+    "Unset",
+    "format_usd",
+    "nanos_up",
+    "to_nanos",
+    "to_usd",
+]
 
 Money: TypeAlias = int | float | str | Decimal
 """What a user may write for an amount of US dollars; a float is read through its ``repr``."""
+
+
+class Unset(Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+UNSET: Final = Unset.UNSET
+"""No amount was written at all. ``limit=None`` is written, and only counts."""
 
 NANOS_PER_USD: Final = 1_000_000_000
 

@@ -112,6 +112,8 @@ def default_books() -> Books:
             books = _default
             if books is None:
                 if _make_default is None:
-                    raise ConfigurationError("No books are configured: import allowance, and call configure().")
+                    raise ConfigurationError(
+                        "No books are configured: import allowance, and call configure()."
+                    )
                 books = _default = _make_default()
     return books

@@ -44,12 +44,15 @@ class Pricing(Protocol):
     @property
     def max_output_tokens(self) -> int | None:
         """The most tokens of one reply, None where that is not known."""
+        ...
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars at the ordinary rate."""
+        ...
 
     def worst(self, usage: Usage, request: Request) -> int:
         """Nano-dollars at the dearest rate that the request can hit."""
+        ...
 
 
 class Quoting:
@@ -92,6 +95,25 @@ class Quoting:
         counted_by, note, count = self._ruler(request.model, family, cheap=cheap)
         found = measure(request, family, count)
         return _quote(request, price, found, self._output(request, price), counted_by, note)
+
+    def count(self, request: Request, texts: Sequence[str]) -> int:
+        """Tokens of a reply's texts, as the request's model would count them: exact or a safe estimate."""
+        family = family_of(request.model, request.provider)
+        _, _, count = self._ruler(request.model, family, cheap=False)
+        return count(texts).bound
+
+    def affordable(self, request: Request, price: Pricing, amount: int) -> int:
+        """The largest output cap with which the call costs ``amount`` nano-dollars at most; 0 for none."""
+        family = family_of(request.model, request.provider)
+        found = measure(request, family, self._ruler(request.model, family, cheap=False)[2])
+        low, high = 0, price.max_output_tokens or self._max_output
+        while low < high:
+            cap = (low + high + 1) // 2
+            if price.worst(_usage(request, found, found.bound, cap * request.choices), request) <= amount:
+                low = cap
+            else:
+                high = cap - 1
+        return low
 
     def _ruler(self, model: str, family: Family, *, cheap: bool) -> tuple[str, str, _Count]:
         """What counts texts, its name, and how a better one is to be had."""

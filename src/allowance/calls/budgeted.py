@@ -1,0 +1,313 @@
+"""`@budgeted`: a budget around a function that completes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
+
+import wrapt
+
+from allowance.calls.books import default_books
+from allowance.calls.call import Call
+from allowance.calls.follow import AsyncStream, Stream
+from allowance.calls.ready import prepare
+from allowance.calls.signatures import Parameters
+from allowance.calls.stack import Frame, enclosing_books
+from allowance.calls.terms import UNSET, declaration, own_account, user_name
+from allowance.calls.views import view_of
+from allowance.errors import BudgetExceededError, ConfigurationError
+from allowance.ledger.names import account_key
+from allowance.ledger.records import Scope
+from allowance.replies import Tally
+from allowance.requests import read
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from allowance.calls.books import Books
+    from allowance.calls.events import Hook
+    from allowance.calls.terms import Limit
+    from allowance.calls.views import View
+    from allowance.ledger.records import Alignment, Declaration, Uncapped
+    from allowance.requests import Request
+
+__all__ = ["User", "budgeted"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+User: TypeAlias = str | int | Callable[..., str | int | None] | None
+"""Whose budget: a name, or a function of the call's own arguments; None is the enclosing block's."""
+
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
+
+
+def budgeted(
+    user: User = None,
+    *,
+    limit: Limit = UNSET,
+    duration: str | None = None,
+    align: Alignment | None = None,
+    timezone: str | None = None,
+    uncapped: Uncapped | None = None,
+    kind: str = "user",
+    project: str | None = None,
+    model: str | Callable[..., str] | None = None,
+    request: Callable[..., Mapping[str, Any]] | None = None,
+    on_exceeded: Callable[[BudgetExceededError], Any] | None = None,
+    on_event: Hook | None = None,
+    warn_at: float | None = None,
+    books: Books | None = None,
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Put a budget around every call of a function: it is sent only if its projected cost fits.
+
+    Works on plain functions, coroutines, generators, async generators, methods, class and static
+    methods, partials and callable objects. The function keeps its type and its signature; what it
+    returns comes back untouched, streams as the SDK's own. A function whose arguments name no model is
+    a *scope*: nothing is held for it, and the metered calls inside are charged to its user.
+
+    Args:
+        user: whose budget; an ``int`` counts as its digits. A callable gets exactly the call's
+            arguments. None is the enclosing block's budget; with a ``limit`` and no user, the function
+            has a budget of its own, in memory.
+        limit: US dollars per window; None only counts. Left out, it is as the store has it.
+        duration: when the budget starts anew: ``"daily"``, ``"weekly"``, ``"monthly"``, ``"yearly"``, or
+            like ``"30s"``, ``"12h"``, ``"7d"``, ``"1mo"``. Left out or None: as the store has it, else never.
+        align: ``"created"``: windows repeat from when the budget was made; ``"calendar"``: from midnight,
+            Monday, the first.
+        timezone: the IANA zone of calendar windows.
+        uncapped: what happens to a call without an output cap whose likely cost does not fit:
+            ``"shrink"`` (the default), ``"clamp"``, ``"reserve"`` or ``"refuse"``.
+        kind: what ``user`` names: ``"user"``, ``"team"``, ...
+        project: whose users these are; the configured one where left out.
+        model: the model, or a function of the call's arguments that gives it, where they lack it.
+        request: a function of the call's arguments that gives what is sent (``model``, ``messages``, ...).
+        on_exceeded: gets the refusal; its result is handed back in place of the call, awaited where the
+            call is async.
+        on_event: gets an `Event` for whatever happens to the budget.
+        warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
+        books: what to charge with; a manager passes its own.
+
+    The decorated function raises:
+        BudgetExceededError: the call does not fit, and ``on_exceeded`` was not given.
+        UnknownUserError: the store has no such budget, and no limit was given here.
+        UnknownModelError: no price is known, and a limit is in force.
+        ConfigurationError: no budget applies at all, or an argument above cannot be used.
+        StoreUnavailableError: the budget cannot be asked.
+    """
+    declared = declaration(limit, duration, align, timezone, uncapped)
+    rules = _Rules(
+        user=user if user is None or callable(user) else user_name(user),
+        declared=declared,
+        kind=kind,
+        project=project,
+        model=model,
+        request=request,
+        on_exceeded=on_exceeded,
+        hooks=() if on_event is None else (on_event,),
+        warn_at=warn_at,
+        books=books,
+    )
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        if not callable(function) and not isinstance(function, (classmethod, staticmethod)):
+            raise ConfigurationError(
+                f"budgeted() wraps a function, not {type(function).__name__}: write @budgeted(...) with its "
+                "parentheses, or budgeted(...)(function)."
+            )
+        return cast("Callable[P, T]", Budgeted(function, rules))
+
+    return decorate
+
+
+class _Rules:
+    """What `budgeted` was given: how a call's budget and request are found in its arguments."""
+
+    def __init__(
+        self,
+        *,
+        user: User,
+        declared: Declaration | None,
+        kind: str,
+        project: str | None,
+        model: str | Callable[..., str] | None,
+        request: Callable[..., Mapping[str, Any]] | None,
+        on_exceeded: Callable[[BudgetExceededError], Any] | None,
+        hooks: tuple[Hook, ...],
+        warn_at: float | None,
+        books: Books | None,
+    ) -> None:
+        self.user = user
+        self.declared = declared
+        self.kind = kind
+        self.project = project
+        self.model = model
+        self.request = request
+        self.on_exceeded = on_exceeded
+        self.hooks = hooks
+        self.warn_at = warn_at
+        self.books = books
+        self.own: tuple[Scope, View] | None = None
+        if user is None and declared is not None and declared.creates:
+            self.own = own_account(declared, "function")
+
+    def call(self, parameters: Parameters, args: Args, kwargs: Kwargs) -> Call:
+        """The call that these arguments make."""
+        prepare()
+        books = self.books or (enclosing_books() if self.user is None else None) or default_books()
+        scope, view = self.payer(books, args, kwargs)
+        frame = Frame(books, scope, view, hooks=self.hooks, warn_at=self.warn_at, is_call=True)
+        return Call(books, frame, self.read(parameters, args, kwargs))
+
+    def payer(self, books: Books, args: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
+        """Step 1: whose account it is; none of its own where the enclosing block pays."""
+        user = self.user(*args, **kwargs) if callable(self.user) else self.user
+        if user is None:
+            return self.own or (None, None)
+        key = account_key(self.project or books.project, self.kind, user_name(user))
+        return Scope(key, self.declared, books.default_terms), view_of(books.store, key)
+
+    def read(self, parameters: Parameters, args: Args, kwargs: Kwargs) -> Request | None:
+        """Step 2: the request in the arguments, with what ``model=`` and ``request=`` add."""
+        arguments = parameters.arguments(args, kwargs)
+        if self.request is not None:
+            arguments = {**arguments, **self.request(*args, **kwargs)}
+        if self.model is not None and not isinstance(arguments.get("model"), str):
+            model = self.model(*args, **kwargs) if callable(self.model) else self.model
+            arguments = {**arguments, "model": model}
+        return read(arguments)
+
+    def capped(self, call: Call, parameters: Parameters, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+        """The arguments with the cap that the clamp policy set, if it did."""
+        charge = call.charge
+        if charge is None or charge.cap is None or call.request is None:
+            return args, kwargs
+        capped = parameters.capped(args, kwargs, call.request, charge.cap)
+        if capped is None:
+            raise charge.not_cappable()
+        return capped
+
+
+class Budgeted(wrapt.FunctionWrapper[Any, Any]):
+    """A function with its budget. It is an instance of the function's own type."""
+
+    def __init__(self, function: Any, rules: _Rules) -> None:
+        super().__init__(function, _runner(function)(_Runner(rules)))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A function of a module is pickled by its name, as any function is; the module decorates it.
+        name = getattr(self.__wrapped__, "__qualname__", "<local>")
+        if "<" in name:
+            raise TypeError(f"A local function cannot be pickled: {name}")
+        return name
+
+
+class _Runner:
+    """Runs a decorated function's calls: one method for each kind of function, one logic in all."""
+
+    def __init__(self, rules: _Rules) -> None:
+        self.rules = rules
+        self._parameters: dict[bool, Parameters] = {}
+
+    def parameters(self, function: Any, instance: Any) -> Parameters:
+        bound = instance is not None
+        found = self._parameters.get(bound)
+        if found is None:
+            found = self._parameters[bound] = Parameters(function)
+        return found
+
+    def plain(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        parameters = self.parameters(function, instance)
+        call = self.rules.call(parameters, args, kwargs)
+        try:
+            call.begin()
+            return call.run(function, *self.rules.capped(call, parameters, args, kwargs))
+        except BudgetExceededError as error:
+            if self.rules.on_exceeded is None:
+                raise
+            return self.rules.on_exceeded(error)
+
+    async def coroutine(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
+        parameters = self.parameters(function, instance)
+        call = self.rules.call(parameters, args, kwargs)
+        try:
+            await call.abegin()
+            return await call.arun(function, *self.rules.capped(call, parameters, args, kwargs))
+        except BudgetExceededError as error:
+            if self.rules.on_exceeded is None:
+                raise
+            instead = self.rules.on_exceeded(error)
+            return await instead if inspect.isawaitable(instead) else instead
+
+    def generator(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Generator[Any, Any, Any]:
+        """Runs from the first ``next`` on, as the function itself does."""
+        parameters = self.parameters(function, instance)
+        call = self.rules.call(parameters, args, kwargs)
+        try:
+            call.begin()
+            args, kwargs = self.rules.capped(call, parameters, args, kwargs)
+        except BudgetExceededError as error:
+            if self.rules.on_exceeded is None:
+                raise
+            yield from _several(self.rules.on_exceeded(error))
+            return None
+        call.tally = Tally()
+        return (yield from Stream(function(*args, **kwargs), call))
+
+    async def async_generator(
+        self, function: Any, instance: Any, args: Args, kwargs: Kwargs
+    ) -> AsyncGenerator[Any, Any]:
+        """Runs from the first ``anext`` on, as the function itself does."""
+        parameters = self.parameters(function, instance)
+        call = self.rules.call(parameters, args, kwargs)
+        try:
+            await call.abegin()
+            args, kwargs = self.rules.capped(call, parameters, args, kwargs)
+        except BudgetExceededError as error:
+            if self.rules.on_exceeded is None:
+                raise
+            instead = self.rules.on_exceeded(error)
+            for value in _several(await instead if inspect.isawaitable(instead) else instead):
+                yield value
+            return
+        call.tally = Tally()
+        stream = AsyncStream(function(*args, **kwargs), call)
+        step, sent = stream.asend, None
+        while True:
+            try:
+                value = await step(sent)
+            except StopAsyncIteration:
+                return
+            try:
+                step, sent = stream.asend, (yield value)
+            except GeneratorExit:
+                await stream.aclose()
+                raise
+            except BaseException as error:  # noqa: BLE001  # the generator decides what becomes of it
+                step, sent = stream.athrow, error
+
+
+def _runner(function: Any) -> Callable[[_Runner], Callable[..., Any]]:
+    """How this function's calls run, told by the function at the bottom of all wrappers."""
+    raw = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    while isinstance(raw, functools.partial):
+        raw = raw.func
+    raw = inspect.unwrap(raw)
+    candidates = [raw] if inspect.isroutine(raw) else [raw, getattr(type(raw), "__call__", None)]
+    if any(map(inspect.isasyncgenfunction, candidates)):
+        return lambda runner: runner.async_generator
+    if any(map(inspect.isgeneratorfunction, candidates)):
+        return lambda runner: runner.generator
+    if any(map(inspect.iscoroutinefunction, candidates)):
+        return lambda runner: runner.coroutine
+    return lambda runner: runner.plain
+
+
+def _several(instead: object) -> Iterable[Any]:
+    """What stands in for a stream: each of several values, or the one there is."""
+    if isinstance(instead, Iterable) and not isinstance(instead, (str, bytes, Mapping)):
+        return instead
+    return [instead]

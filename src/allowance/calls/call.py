@@ -1,0 +1,293 @@
+"""One metered call, from its reservation to its end, however it is made and whatever it gives back.
+
+A `Call` serves a decorated function and an SDK's own function alike. Sync and async differ in two thin
+edges only: `Call.run` and `Call.arun`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from allowance.calls import lifeline, process
+from allowance.calls.charge import Charge
+from allowance.calls.edges import run as run_in_edge
+from allowance.calls.failures import verdict
+from allowance.calls.stack import frames_in_force, push, suspend
+from allowance.errors import ConfigurationError
+from allowance.replies import Usage, cached_reply, measure, texts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.calls.books import Books
+    from allowance.calls.stack import Frame
+    from allowance.replies import Tally
+    from allowance.requests import Request
+
+__all__ = ["Call"]
+
+log = logging.getLogger("allowance")
+
+LONG_TEXT = 100_000
+"""Characters from which on a prompt is counted in a worker thread, so that an event loop goes on."""
+
+
+class Call:
+    """One call: who pays, what is held for it, what came back.
+
+    Attributes:
+        frame: the frame that is on the stack while the call's code runs.
+        charge: its hold; None for a scope (a decorated function whose arguments name no model).
+        request: what was asked for; None for a scope.
+        tally: what was seen of a stream; None until there is one.
+        sent: whether the provider may have got the request.
+    """
+
+    __slots__ = ("__weakref__", "_pid", "books", "charge", "frame", "frames", "request", "sent", "tally")
+
+    def __init__(self, books: Books, frame: Frame, request: Request | None) -> None:
+        self.books = books
+        self.frame = frame
+        self.request = request
+        self.frames = (process.FRAME, *frames_in_force(), frame)
+        self.charge: Charge | None = None
+        self.tally: Tally | None = None
+        self.sent = False
+        self._pid = os.getpid()
+
+    # -- before ----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Reserve; raises what `Charge.reserve` raises, and then nothing is held.
+
+        Raises:
+            ConfigurationError: no budget applies to this call.
+        """
+        lifeline.catch_up()
+        self._check_budget()
+        if self.request is None:
+            return
+        charge = Charge(self.books, self.frames, self.request.model, self.request.provider)
+        charge.reserve(self.request)
+        self._began(charge)
+
+    async def abegin(self) -> None:
+        """`begin`, without blocking the event loop."""
+        lifeline.catch_up()
+        self._check_budget()
+        if self.request is None:
+            return
+        charge = Charge(self.books, self.frames, self.request.model, self.request.provider)
+        blocking = charge.blocking() or _is_long(self.request)
+        reserve = partial(charge.reserve, self.request)
+        undo = partial(charge.release, "cancelled before it was sent")
+        await run_in_edge(reserve, blocking=blocking, undo=undo)
+        self._began(charge)
+
+    def _check_budget(self) -> None:
+        if all(frame.view is None or frame.counts_only for frame in self.frames):
+            raise ConfigurationError(
+                "This call has no budget: name a user in @budgeted(user=...), open a block with "
+                "budget(...) around it, or set allowance.max_budget."
+            )
+
+    def _began(self, charge: Charge) -> None:
+        self.charge = charge
+        self.frame.charge = weakref.ref(charge)
+        for frame in self.frames:
+            if frame.is_call and frame is not self.frame:
+                frame.add_inner()
+        lifeline.opened(charge.call_id, self)
+
+    # -- the two edges ---------------------------------------------------------------------------------
+
+    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a plain function that was reserved for; its reply, or a stand-in that follows it."""
+        self.sent = True
+        push(self.frame)
+        try:
+            reply = function(*args, **kwargs)
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            suspend(self.frame)
+        return self.follow(reply)
+
+    async def arun(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Await a coroutine function that was reserved for; its reply, or a stand-in that follows it."""
+        self.sent = True
+        push(self.frame)
+        try:
+            reply = await function(*args, **kwargs)
+        except BaseException as error:
+            await self.aend(partial(self.failed, error))
+            raise
+        finally:
+            suspend(self.frame)
+        return await self.afollow(reply)
+
+    async def aend(self, end: Callable[[], None]) -> None:
+        """Run one of the endings below without blocking the event loop; a cancellation cannot stop it."""
+        await run_in_edge(end, blocking=self.charge is not None and self.charge.blocking())
+
+    def follow(self, reply: Any) -> Any:
+        """Settle by what came back. What is not over yet comes back as a stand-in that settles later."""
+        from allowance.calls.follow import stand_in
+
+        other = stand_in(reply, self)
+        if other is not None:
+            return other
+        self.finished(reply)
+        return reply
+
+    async def afollow(self, reply: Any) -> Any:
+        """`follow`, for a reply that was awaited."""
+        from allowance.calls.follow import stand_in
+
+        other = stand_in(reply, self)
+        if other is not None:
+            return other
+        await self.aend(partial(self.finished, reply))
+        return reply
+
+    # -- the endings: each is called from wherever the call ends, and only the first counts ---------------
+
+    def finished(self, reply: object) -> None:
+        """The call is over, and this is the reply."""
+        if self.covered():
+            return
+        charge = self.charge
+        if charge is None:
+            self._charge_afterwards(reply)
+        elif cached_reply(reply):
+            charge.release("the reply came from a cache")
+        else:
+            usage = measure(reply) or self._counted(texts_of(reply))
+            if usage is None:
+                charge.settle_expected("the reply carries neither usage nor text")
+            else:
+                charge.settle(usage)
+
+    def failed(self, error: BaseException) -> None:
+        """The call raised this; the exception itself goes on to the caller, unchanged (R12)."""
+        if self.covered() or self.charge is None:
+            return
+        if verdict(error) == "not billed":
+            self.charge.release(f"not billed: {type(error).__name__}")
+        elif self.books.policy.on_error == "release" and isinstance(error, Exception):
+            self.charge.release(f"released by on_error: {type(error).__name__}")
+        else:
+            self.charge.settle_expected(f"unknown whether it was billed: {type(error).__name__}")
+
+    def stream_ended(self, *, complete: bool) -> None:
+        """The stream is over: at its end, or (not ``complete``) closed, broken, cancelled or dropped."""
+        if self.covered():
+            return
+        charge, tally = self.charge, self.tally
+        usage = None if tally is None else tally.usage()
+        if charge is None:
+            if usage is not None:
+                self._post_afterwards(usage)
+            return
+        if not self.sent:
+            charge.release("its stream was never begun")
+        elif usage is not None and (complete or (tally is not None and tally.finished)):
+            charge.settle(usage)
+        else:
+            charge.settle(self._seen())
+
+    def stream_failed(self, error: BaseException) -> None:
+        """The stream raised this: before its first chunk the call failed, after it what was seen counts."""
+        seen = self.tally is not None and (self.tally.texts() or self.tally.known() is not None)
+        if seen:
+            self.stream_ended(complete=False)
+        else:
+            self.failed(error)
+
+    def lost(self) -> None:
+        """Nobody will end this call: what was seen of its stream is charged, or its likely cost."""
+        if self.tally is not None:
+            self.stream_ended(complete=False)
+        elif not self.covered() and self.charge is not None:
+            if self.sent:
+                self.charge.settle_expected("its reply was never looked at")
+            else:
+                self.charge.release("it was never sent")
+
+    def __del__(self) -> None:
+        # A finalizer may run anywhere, even inside a lock: it only leaves a note for the lifeline (R13).
+        charge = getattr(self, "charge", None)
+        if charge is not None and charge.is_open() and not charge.replaced and self._pid == os.getpid():
+            lifeline.later(self.lost)
+
+    def covered(self) -> bool:
+        """Whether metered calls inside were charged, so that this one records nothing of its own."""
+        if not self.frame.inner:
+            return False
+        if self.charge is not None:
+            self.charge.release("the metered calls inside were charged")
+        return True
+
+    # -- measuring ---------------------------------------------------------------------------------------
+
+    def _counted(self, texts: tuple[str, ...] | None) -> Usage | None:
+        """Usage of a reply that carries none: the quote's input, and its text counted here."""
+        if texts is None or self.request is None:
+            return None
+        quote = None if self.charge is None else self.charge.quote
+        return Usage(
+            model=self.request.model,
+            input_tokens=0 if quote is None else quote.input_tokens,
+            output_tokens=self.books.quoting.count(self.request, texts),
+            counted=True,
+        )
+
+    def _seen(self) -> Usage:
+        """What was seen of a stream that did not end: its stated figures, or its text counted, if more."""
+        tally = self.tally
+        texts = () if tally is None else tally.texts()
+        counted = self._counted(texts) or Usage(counted=True)
+        known = None if tally is None else tally.known()
+        if known is None:
+            return counted
+        from dataclasses import replace
+
+        return replace(
+            known,
+            input_tokens=known.input_tokens or counted.input_tokens,
+            output_tokens=max(known.output_tokens, counted.output_tokens),
+            counted=True,
+        )
+
+    def _charge_afterwards(self, reply: object) -> None:
+        usage = None if cached_reply(reply) else measure(reply)
+        if usage is not None:
+            self._post_afterwards(usage)
+
+    def _post_afterwards(self, usage: Usage) -> None:
+        _warn_afterwards()
+        charge = Charge(self.books, self.frames, usage.model, usage.provider)
+        charge.settle(usage)
+
+
+def _is_long(request: Request) -> bool:
+    return sum(map(len, request.texts)) > LONG_TEXT
+
+
+_warned = False
+
+
+def _warn_afterwards() -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        log.warning(
+            "A call was charged only after it was made, because the arguments of the decorated function "
+            "name no model: such a call cannot be refused in advance. Give budgeted() model=..., or "
+            "request=..., or call an SDK that is metered. This is said once."
+        )

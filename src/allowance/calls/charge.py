@@ -1,0 +1,437 @@
+"""Steps 4, 6 and 7 of one call: reserve, price, settle. Once each, whatever goes wrong between.
+
+Everything here is written once, without colour: an async caller runs the same functions through
+`allowance.calls.edges`, in a worker thread where a store does I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from allowance.calls import lifeline
+from allowance.calls.events import send
+from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
+from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
+from allowance.ledger.records import Ask, Denial, Posting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from allowance.calls.books import Books
+    from allowance.calls.events import EventKind, Hook
+    from allowance.calls.stack import Frame
+    from allowance.ledger.records import Account, Grant, Settlement
+    from allowance.prices.price import Price
+    from allowance.quotes.quote import Quote
+    from allowance.replies.usage import Usage
+    from allowance.requests.request import Request
+    from allowance.stores.base import Store
+
+__all__ = ["Charge"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("allowance")
+
+
+class Group:
+    """The frames whose accounts lie in one store: what one reserve or settle is about."""
+
+    __slots__ = ("frames", "grant", "store")
+
+    def __init__(self, store: Store, frames: list[Frame]) -> None:
+        self.store = store
+        self.frames = frames
+        self.grant: Grant | None = None
+
+    def unlimited(self) -> bool:
+        """Whether, as far as is known, no limit is in force here that could stop a call (R9)."""
+        return all(_unlimited(frame) for frame in self.frames)
+
+    def saw(self, accounts: Sequence[Account]) -> None:
+        """Keep what the store showed."""
+        by_key = {account.key: account for account in accounts}
+        for frame in self.frames:
+            if frame.view is not None and (account := by_key.get(frame.view.key)) is not None:
+                frame.view.saw(account)
+
+    def accounts(self) -> list[Account]:
+        """The accounts as they were last seen."""
+        views = [frame.view for frame in self.frames if frame.view is not None]
+        return [view.account for view in views if view.account is not None]
+
+
+class Charge:
+    """What one call costs, from its projection to its line in the ledger.
+
+    Attributes:
+        call_id: the id of its hold in every store; a fresh one for each attempt.
+        frames: all frames in force, outermost first.
+        quote: the projection that was reserved; None for a charge made only afterwards.
+        cap: the output cap that must go into the call, where the clamp policy set one; else None.
+        replaced: an inner metered call has taken over this charge's hold.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cheap",
+        "_groups",
+        "_hooks",
+        "_open",
+        "_price",
+        "_provider",
+        "books",
+        "call_id",
+        "cap",
+        "frames",
+        "model",
+        "quote",
+        "replaced",
+    )
+
+    def __init__(
+        self, books: Books, frames: tuple[Frame, ...], model: str | None, provider: str | None = None
+    ) -> None:
+        self.books = books
+        self.frames = frames
+        self.model = model
+        self.call_id = uuid4().hex
+        self.quote: Quote | None = None
+        self.cap: int | None = None
+        self.replaced = False
+        self._provider = provider
+        self._price: Price | None = None
+        self._groups = _groups(frames)
+        self._hooks = _hooks(books, frames)
+        self._cheap = 0
+        # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
+        self._open: list[None] = [None]
+
+    def stores(self) -> list[Store]:
+        """The stores that this charge has to do with."""
+        return [group.store for group in self._groups]
+
+    def blocking(self) -> bool:
+        """Whether reserving or settling may do I/O."""
+        return any(group.store.blocking for group in self._groups)
+
+    # -- reserve -------------------------------------------------------------------------------------
+
+    def reserve(self, request: Request) -> None:
+        """Hold the call's projected cost on every budget over it, or change nothing.
+
+        Raises:
+            BudgetExceededError: a budget does not cover it.
+            UnknownModelError: no price is known, a limit is in force, and the policy is to raise.
+            UnknownUserError: a budget does not exist, and nobody gave terms for it.
+            StoreUnavailableError: a budget that has a limit cannot be asked.
+        """
+        self._price = find_price(self.books, request)
+        if self._price is None:
+            self._reserve_unpriced(request)
+            return
+        views = [frame.view for group in self._asked() for frame in group.frames if frame.view is not None]
+        cheap = cheap_quote(self.books, request, self._price, views)
+        if cheap is not None and self._hold(cheap) is None:
+            self._cheap = cheap.amount
+            for view in views:
+                view.add_cheap(cheap.amount)
+            return
+        quote = self.books.quoting.quote(request, self._price)
+        denied = self._hold(quote) or self._clamp(request, quote)
+        if denied is not None:
+            self._tell("denied", [denied.account], denied.amount)
+            raise refusal(denied, quote, self.call_id)
+
+    def _reserve_unpriced(self, request: Request) -> None:
+        # Whether a limit is in force is the store's to say, so it is asked to hold nothing.
+        self._hold(no_quote(request.model))
+        if all(account.terms.limit is None for group in self._asked() for account in group.accounts()):
+            return
+        self.release("no price is known for the model")
+        self.books.catalogue.find(request.model, provider=request.provider)  # raises, naming what is near
+
+    def _asked(self) -> list[Group]:
+        return [group for group in self._groups if not all(frame.counts_only for frame in group.frames)]
+
+    def _hold(self, quote: Quote) -> Denial | None:
+        """Reserve in store after store; a refusal lets the earlier ones go (R4)."""
+        self.call_id = uuid4().hex
+        self._open = [None]
+        self.quote = quote
+        outer = _outer_charge(self.frames)
+        tried: list[Group] = []
+        try:
+            for group in self._asked():
+                tried.append(group)
+                outcome = self._ask(group, quote, None if outer is None else outer.call_id)
+                if isinstance(outcome, Denial):
+                    tried.pop()
+                    self._undo(tried)
+                    return outcome
+                group.grant = outcome
+        except BaseException:
+            # A reserve whose outcome is unknown is released too: that refuses it, should it come late.
+            self._undo(tried)
+            raise
+        self._granted(tried, outer)
+        return None
+
+    def _ask(self, group: Group, quote: Quote, replacing: str | None) -> Grant | Denial | None:
+        ask = Ask(
+            hold_id=self.call_id,
+            scopes=tuple([frame.scope for frame in group.frames if frame.scope is not None]),
+            floor=quote.amount if quote.capped else quote.floor,
+            amount=quote.amount,
+            ceiling=quote.ceiling,
+            expected=quote.expected,
+            bounded=quote.input_bounded,
+            ttl=self.books.policy.ttl,
+            replacing=replacing,
+            model=self.model,
+        )
+        try:
+            return group.store.reserve(ask)
+        except StoreUnavailableError as error:
+            if self.books.policy.on_store_error == "closed" and not group.unlimited():
+                raise
+            log.warning("A call goes on without its budget in %s: %s", group.store.url, error)
+            return None
+
+    def _undo(self, groups: Iterable[Group]) -> None:
+        for group in groups:
+            group.grant = None
+            self._write(group, partial(group.store.release, self.call_id, reason="refused by another budget"))
+
+    def _granted(self, groups: Iterable[Group], outer: Charge | None) -> None:
+        for group in groups:
+            grant = group.grant
+            if grant is None:
+                continue
+            group.saw(grant.accounts)
+            if grant.replaced and outer is not None:
+                outer.gave_up(group.store)
+            self._tell("reserved", grant.accounts, grant.amount)
+            for hold in grant.expired:
+                self._tell("expired", grant.accounts, hold.charged, call_id=hold.hold_id, unconfirmed=True)
+
+    def _clamp(self, request: Request, quote: Quote) -> Denial | None:
+        """Find the output cap that the grants afford; a Denial where not even one token fits."""
+        grants = [group.grant for group in self._groups if group.grant is not None]
+        if not any(grant.clamped for grant in grants):
+            return None
+        least = min(grants, key=lambda grant: grant.amount)
+        if self._price is not None and request.cap_name is not None:
+            self.cap = self.books.quoting.affordable(request, self._price, least.amount)
+        if self.cap:
+            return None
+        self.release("the call cannot be capped to what remains")
+        return Denial(account=least.accounts[0], amount=quote.amount, temporary=False)
+
+    def not_cappable(self) -> BudgetExceededError:
+        """Let the holds go, and say that the cap of the clamp policy cannot be put into this call."""
+        account = next(account for group in self._groups for account in group.accounts() if group.grant)
+        quote = self.quote or no_quote(self.model or "")
+        self.release("the call takes no output cap")
+        return refusal(Denial(account, quote.amount, temporary=False), quote, self.call_id)
+
+    # -- settle --------------------------------------------------------------------------------------
+
+    def settle(self, usage: Usage) -> None:
+        """Post what the call cost, in full (R5). Only the first ending of a charge counts (R3)."""
+        if not self._end():
+            return
+        amount, reason = self._cost(usage)
+        self._post(
+            Posting(
+                hold_id=self.call_id,
+                amount=amount,
+                model=usage.model or self.model,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                counted=usage.counted,
+                reason=reason,
+            )
+        )
+        if self.model is not None and not usage.counted:
+            self.books.quoting.observe(self.model, usage.output_tokens)
+
+    def settle_expected(self, reason: str) -> None:
+        """Post the likely cost, marked unconfirmed: nobody can tell what this call did (R12)."""
+        if self._end():
+            amount = 0 if self.quote is None else self.quote.expected
+            self._post(Posting(self.call_id, amount, model=self.model, unconfirmed=True, reason=reason))
+
+    def release(self, reason: str) -> None:
+        """Let the holds go: the call was not sent, or cost nothing."""
+        if not self._end():
+            return
+        for group in self._groups:
+            grant, group.grant = group.grant, None
+            if grant is None:
+                continue
+            self._write(group, partial(group.store.release, self.call_id, reason=reason))
+            self._look(group)
+            self._tell("released", group.accounts(), grant.amount, reason=reason)
+
+    def gave_up(self, store: Store) -> None:
+        """Note that a metered call inside has taken over the hold in this store."""
+        self.replaced = True
+        for group in self._groups:
+            if group.store is store:
+                group.grant = None
+
+    def is_open(self) -> bool:
+        """Whether nothing has ended it yet."""
+        return bool(self._open)
+
+    def _end(self) -> bool:
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        lifeline.closed(self.call_id)
+        if self._cheap:
+            for group in self._asked():
+                for frame in group.frames:
+                    if frame.view is not None:
+                        frame.view.add_cheap(-self._cheap)
+        return True
+
+    def _look(self, group: Group) -> None:
+        """See the accounts again after a release, which does not show them; only where that is no I/O."""
+        if not group.store.blocking:
+            for frame in group.frames:
+                if frame.view is not None and (account := group.store.account(frame.view.key)) is not None:
+                    frame.view.saw(account)
+
+    def _cost(self, usage: Usage) -> tuple[int, str]:
+        try:
+            amount = self.books.catalogue.cost(
+                usage,
+                model=self.model,
+                provider=self._provider,
+                unknown=self.books.policy.on_unknown_model,
+            )
+            return amount, ""
+        except UnknownModelError:
+            return 0, "no price is known for the model"
+
+    def _post(self, posting: Posting) -> None:
+        for frame in self.frames:
+            frame.add_cost(posting.amount)
+        for group in self._groups:
+            own = _for_group(posting, group)
+            settled = self._write(group, partial(group.store.settle, own))
+            if settled is None:
+                self._tell("failed", group.accounts(), posting.amount, unconfirmed=posting.unconfirmed)
+            else:
+                self._posted(group, settled, posting.unconfirmed)
+
+    def _posted(self, group: Group, settled: Settlement, unconfirmed: bool) -> None:
+        group.saw(settled.accounts)
+        if not self._hooks:
+            return
+        self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed)
+        if settled.overrun:
+            self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
+        for frame in group.frames:
+            part = self.books.policy.warn_at if frame.warn_at is None else frame.warn_at
+            for account in settled.accounts:
+                if frame.view is not None and frame.view.crossed(account, settled.posted, part):
+                    self._tell("threshold", [account], account.spent)
+
+    def _write(self, group: Group, write: Callable[[], T]) -> T | None:
+        """Do a write that must not fail the caller: what a store does not take is tried again later."""
+        try:
+            return write()
+        except StoreUnavailableError as error:
+            log.warning("%s did not take a write; it will be tried again. %s", group.store.url, error)
+            lifeline.retry(write)
+        except BudgetError:
+            log.exception("%s refused to write what a paid call cost.", group.store.url)
+        return None
+
+    def _tell(
+        self,
+        kind: EventKind,
+        accounts: Sequence[Account],
+        amount: int,
+        *,
+        call_id: str | None = None,
+        unconfirmed: bool = False,
+        reason: str = "",
+    ) -> None:
+        if self._hooks:
+            send(
+                self._hooks,
+                kind,
+                accounts,
+                call_id=call_id or self.call_id,
+                amount=amount,
+                model=self.model,
+                unconfirmed=unconfirmed,
+                reason=reason,
+            )
+
+
+def _groups(frames: Iterable[Frame]) -> list[Group]:
+    """Each account once, by store: memory before files before servers (R4)."""
+    groups: dict[int, Group] = {}
+    seen: set[int] = set()
+    for frame in frames:
+        view = frame.view
+        if view is None or id(view) in seen:
+            continue
+        seen.add(id(view))
+        group = groups.get(id(view.store))
+        if group is None:
+            groups[id(view.store)] = Group(view.store, [frame])
+        else:
+            group.frames.append(frame)
+    ordered = list(groups.values())
+    if len(ordered) > 1:
+        ordered.sort(key=lambda group: group.store.rank)
+    return ordered
+
+
+def _hooks(books: Books, frames: Iterable[Frame]) -> tuple[Hook, ...]:
+    hooks = books.policy.on_event
+    for frame in frames:
+        if frame.hooks:
+            hooks += tuple(hook for hook in frame.hooks if hook not in hooks)
+    return hooks
+
+
+def _outer_charge(frames: Sequence[Frame]) -> Charge | None:
+    """The innermost decorated call over this one whose hold nobody has taken over yet."""
+    for frame in reversed(frames):
+        charge = None if frame.charge is None else frame.charge()
+        if charge is not None and charge.is_open() and not charge.replaced:
+            return charge
+    return None
+
+
+def _unlimited(frame: Frame) -> bool:
+    account = None if frame.view is None else frame.view.account
+    if account is not None:
+        return account.terms.limit is None
+    declared = None if frame.scope is None else frame.scope.declared
+    return declared is not None and declared.creates and declared.limit is None
+
+
+def _for_group(posting: Posting, group: Group) -> Posting:
+    return Posting(
+        hold_id=posting.hold_id,
+        amount=posting.amount,
+        scopes=tuple([frame.scope for frame in group.frames if frame.scope is not None]),
+        model=posting.model,
+        input_tokens=posting.input_tokens,
+        output_tokens=posting.output_tokens,
+        unconfirmed=posting.unconfirmed,
+        counted=posting.counted,
+        reason=posting.reason,
+    )

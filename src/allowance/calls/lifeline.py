@@ -1,0 +1,179 @@
+"""What must happen although nobody waits for it: renewals, retries, and the ends of lost streams.
+
+One daemon thread per process renews the holds of open calls (R6), settles streams whose last reference
+was dropped (their finalizers only put a job on a queue: they may run anywhere, even inside a lock, R13),
+and tries again what a store could not write. What is left is done at the interpreter's exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from allowance.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.calls.call import Call
+    from allowance.stores.base import Store
+
+__all__ = ["catch_up", "closed", "drain", "later", "opened", "retry"]
+
+log = logging.getLogger("allowance")
+
+WAKE_EVERY = 60.0
+"""Seconds between two rounds. Holds live for minutes, so a round or two may be missed."""
+
+MOST_RETRIES = 10_000
+"""How many costs are kept for a store that is down; beyond it the oldest are given up, loudly."""
+
+
+class _Lifeline:
+    """The state of one process; a forked child begins with an empty one."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, weakref.ref[Call]] = {}
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.unwritten: list[Callable[[], object]] = []
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        with self.lock:
+            if self.thread is None:
+                self.thread = threading.Thread(target=self.run, name="allowance-lifeline", daemon=True)
+                self.thread.start()
+
+    def run(self) -> None:
+        renew_at = time.monotonic() + WAKE_EVERY
+        while True:
+            try:
+                job = self.jobs.get(timeout=max(0.0, renew_at - time.monotonic()))
+            except queue.Empty:
+                renew_at = time.monotonic() + WAKE_EVERY
+                self.renew()
+                self.rewrite()
+                continue
+            if job is None:
+                return
+            run_job(job)
+
+    def renew(self) -> None:
+        holds: dict[tuple[Store, int], list[str]] = {}
+        for reference in list(self.open.values()):
+            call = reference()
+            charge = None if call is None else call.charge
+            if charge is not None:
+                for store in charge.stores():
+                    holds.setdefault((store, charge.books.policy.ttl), []).append(charge.call_id)
+        for (store, ttl), ids in holds.items():
+            try:
+                store.renew(ids, ttl)
+            except StoreError as error:
+                log.warning("%d open holds in %s could not be renewed: %s", len(ids), store.url, error)
+
+    def rewrite(self) -> None:
+        with self.lock:
+            waiting, self.unwritten = self.unwritten, []
+        for number, write in enumerate(waiting):
+            try:
+                write()
+            except StoreError as error:
+                with self.lock:
+                    self.unwritten = waiting[number:] + self.unwritten
+                log.warning(
+                    "%d costs wait for a store that does not answer: %s", len(waiting) - number, error
+                )
+                return
+            except Exception:
+                log.exception("A cost could not be written, and cannot be; it is given up.")
+
+
+_lifeline = _Lifeline()
+
+
+def opened(call_id: str, call: Call) -> None:
+    """Keep this call's holds alive until it is `closed`, or the call itself is gone."""
+    _lifeline.open[call_id] = weakref.ref(call)
+    if _lifeline.thread is None:
+        _lifeline.start()
+
+
+def closed(call_id: str) -> None:
+    """Its holds are no more."""
+    _lifeline.open.pop(call_id, None)
+
+
+def later(job: Callable[[], None]) -> None:
+    """Have a job done soon by the lifeline's thread. Safe in finalizers: no lock is taken, no I/O done."""
+    _lifeline.jobs.put(job)
+
+
+def retry(write: Callable[[], object]) -> None:
+    """Keep a write that a store did not take, and try it again each round and at exit."""
+    with _lifeline.lock:
+        _lifeline.unwritten.append(write)
+        given_up = len(_lifeline.unwritten) - MOST_RETRIES
+        if given_up > 0:
+            del _lifeline.unwritten[:given_up]
+            log.error("%d costs were given up: their store has not answered for too long.", given_up)
+    if _lifeline.thread is None:
+        _lifeline.start()
+
+
+def run_job(job: Callable[[], None]) -> None:
+    """Run one job; nobody waits for it, so what it raises is logged."""
+    try:
+        job()
+    except Exception:
+        log.exception("A call's end could not be written; its hold will be charged at its term.")
+
+
+def catch_up() -> None:
+    """Settle now, in this thread, the calls that were lost; costs nothing where there are none."""
+    if not _lifeline.jobs.empty():
+        _run_jobs()
+
+
+def drain() -> None:
+    """Do now, in this thread, all that waits: ends of lost calls, then writes that failed."""
+    _run_jobs()
+    _lifeline.rewrite()
+
+
+def _run_jobs() -> None:
+    while True:
+        try:
+            job = _lifeline.jobs.get_nowait()
+        except queue.Empty:
+            break
+        if job is not None:
+            run_job(job)
+
+
+def _at_exit() -> None:
+    # Streams that are still open are settled for what was seen of them. Calls that are still being made
+    # by daemon threads are not: nobody knows what they cost, so their holds run to their term.
+    for reference in list(_lifeline.open.values()):
+        call = reference()
+        if call is not None and call.tally is not None:
+            run_job(call.lost)
+    drain()
+
+
+def _after_fork() -> None:
+    # The parent's calls are the parent's to settle (R13).
+    global _lifeline
+    _lifeline = _Lifeline()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,59 @@
+"""Calls that SDKs make inside a block or under the process cap, metered without changing a line of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allowance.calls import process
+from allowance.calls.books import default_books
+from allowance.calls.call import Call
+from allowance.calls.stack import Frame, enclosing_books, frames_in_force
+from allowance.requests import read
+
+if TYPE_CHECKING:
+    from allowance.calls.meter import SdkCall
+
+__all__ = ["SdkMeter"]
+
+
+class SdkMeter:
+    """Runs the calls of patched SDKs under the budgets that are in force; see `allowance.calls.meter.Meter`."""
+
+    def active(self) -> bool:
+        """Whether a budget applies here. Beneath an SDK that is metered itself none does: it is one call."""
+        frames = frames_in_force()
+        if frames:
+            top = frames[-1]
+            if top.layer:
+                return False
+            return process.capped() or any(frame.view is not None for frame in frames)
+        return process.capped()
+
+    def call(self, call: SdkCall) -> Any:
+        """Reserve, call, and settle by what comes back."""
+        metered = _call(call)
+        metered.begin()
+        args, kwargs = _capped(call, metered)
+        return metered.run(call.function, args, kwargs)
+
+    async def acall(self, call: SdkCall) -> Any:
+        """`call`, for a coroutine function."""
+        metered = _call(call)
+        await metered.abegin()
+        args, kwargs = _capped(call, metered)
+        return await metered.arun(call.function, args, kwargs)
+
+
+def _call(call: SdkCall) -> Call:
+    request = read(call.arguments, api=call.api, provider=call.provider)
+    return Call(enclosing_books() or default_books(), Frame(layer=True), request)
+
+
+def _capped(call: SdkCall, metered: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    charge = metered.charge
+    name = None if metered.request is None else metered.request.cap_name
+    if charge is None or charge.cap is None or name is None:
+        return call.args, call.kwargs
+    if call.with_cap is None:
+        raise charge.not_cappable()
+    return call.with_cap(charge.cap, name)

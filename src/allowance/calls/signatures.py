@@ -1,0 +1,66 @@
+"""A decorated function's arguments by name, as cheaply as each call deserves."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from allowance.requests import with_cap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.requests import Request
+
+__all__ = ["Parameters"]
+
+
+class Parameters:
+    """What a function takes: enough to name the arguments of a call, and to put one in."""
+
+    __slots__ = ("_defaults", "_names", "_signature", "_takes_any", "_variadic")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        try:
+            signature: inspect.Signature | None = inspect.signature(function)
+        except (ValueError, TypeError):  # built-in functions may have none: keywords are still named
+            signature = None
+        parameters = [] if signature is None else list(signature.parameters.values())
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._signature = signature
+        self._names = [p.name for p in parameters if p.kind in positional]
+        self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self._variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._takes_any = signature is None or any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The call's arguments by name, defaults included.
+
+        Raises:
+            TypeError: more positional arguments than the function takes, as the call itself would.
+        """
+        if len(args) > len(self._names) and not self._variadic and self._signature is not None:
+            self._signature.bind(*args, **kwargs)
+        return {**self._defaults, **dict(zip(self._names, args, strict=False)), **kwargs}
+
+    def capped(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], request: Request, cap: int
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The same call with an output cap put in, or None where the function takes none.
+
+        The caller's own objects are not changed.
+        """
+        before = self.arguments(args, kwargs)
+        after = with_cap(before, request, cap)
+        positional = list(args)
+        named = dict(kwargs)
+        for name, value in after.items():
+            if name in before and before[name] is value:
+                continue
+            if name in self._names[: len(args)]:
+                positional[self._names.index(name)] = value
+            elif self._takes_any or name in before:
+                named[name] = value
+            else:
+                return None
+        return tuple(positional), named

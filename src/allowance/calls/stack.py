@@ -1,0 +1,226 @@
+"""Step 1, who: the stack of budgets that are in force where the code runs.
+
+The stack is one context variable holding a tuple of frames, so asyncio tasks, ``to_thread`` and (with
+`allowance.calls.threads`) plain threads and executors carry it along. Two things a context variable
+alone gets wrong are decided here, frame by frame, when the stack is read:
+
+- A block inside a *generator* sets the variable in whoever calls ``next``. Such a frame is in force only
+  while its generator runs, or in tasks and threads that were begun there. Generators that serve as
+  context managers (``contextlib``, a FastAPI dependency, a pytest fixture) are the exception: there the
+  code around the ``yield`` is what the block is for.
+- A block may be left in another context than it was entered in (an async generator that the loop
+  finalizes). A frame that was left is never in force at home, even where it could not be removed; in
+  tasks and threads that were begun inside it stays in force.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from contextvars import ContextVar
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_ITERABLE_COROUTINE
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from allowance.calls.books import Books
+    from allowance.calls.charge import Charge
+    from allowance.calls.events import Hook
+    from allowance.calls.views import View
+    from allowance.ledger.records import Scope
+
+__all__ = [
+    "Frame",
+    "enclosing_books",
+    "frames_in_force",
+    "owning_generator",
+    "push",
+    "remove",
+    "replace_stack",
+    "suspend",
+]
+
+
+class Frame:
+    """One entry of one budget, one run of a decorated function, or one call inside an SDK.
+
+    Attributes:
+        books: what a call made under it is charged with.
+        scope, view: the account that pays; None where the frame adds none of its own.
+        is_call: True for a run of a decorated function.
+        charge: the open hold of a decorated call, which a metered call inside takes over; by a weak
+            reference, so that a call that nobody holds on to any more is collected at once.
+        inner: how many metered calls were sent inside: where there were any, they are the truth.
+        counts_only: its account is charged, but nothing is reserved on it (the process without a cap).
+        layer: True inside an SDK that is metered itself: SDKs beneath it pass through.
+        cost: nano-dollars charged through this frame.
+        hooks: its own ``on_event`` hooks.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_lock",
+        "books",
+        "charge",
+        "closed",
+        "cost",
+        "counts_only",
+        "generator",
+        "home",
+        "hooks",
+        "inner",
+        "is_call",
+        "layer",
+        "scope",
+        "view",
+        "warn_at",
+    )
+
+    def __init__(
+        self,
+        books: Books | None = None,
+        scope: Scope | None = None,
+        view: View | None = None,
+        *,
+        hooks: tuple[Hook, ...] = (),
+        warn_at: float | None = None,
+        is_call: bool = False,
+        layer: bool = False,
+    ) -> None:
+        self.books = books
+        self.is_call = is_call
+        self.scope = scope
+        self.view = view
+        self.hooks = hooks
+        self.warn_at = warn_at
+        self.layer = layer
+        self.charge: weakref.ref[Charge] | None = None
+        self.inner = 0
+        self.cost = 0
+        self.counts_only = False
+        self.closed = False
+        self.generator: FrameType | None = None
+        self.home: object = None
+        self._lock = threading.Lock()
+
+    def add_cost(self, nanos: int) -> None:
+        """Count what a call charged through this frame; corrections may be negative."""
+        with self._lock:
+            self.cost += nanos
+
+    def add_inner(self) -> None:
+        """Note that a metered call inside this frame was admitted."""
+        with self._lock:
+            self.inner += 1
+
+
+_stack: ContextVar[tuple[Frame, ...]] = ContextVar("allowance_stack", default=())
+_thread = threading.local()
+
+
+def push(frame: Frame, generator: FrameType | None = None) -> None:
+    """Put a frame in force from here on; ``generator`` is the one whose body the block stands in."""
+    frame.home = _here()
+    frame.generator = generator
+    _stack.set((*_stack.get(), frame))
+
+
+def remove(frame: Frame) -> None:
+    """Take one frame off, by identity: the frames of others stay, whatever the order of leaving."""
+    frame.closed = True
+    frame.generator = None
+    suspend(frame)
+
+
+def suspend(frame: Frame) -> None:
+    """Take a frame off this context's stack without ending it."""
+    frames = _stack.get()
+    if frames and frames[-1] is frame:
+        _stack.set(frames[:-1])
+    elif frame in frames:
+        _stack.set(tuple(other for other in frames if other is not frame))
+
+
+def replace_stack(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """Set the whole stack, as a worker that begins someone's work does; returns the one before."""
+    before = _stack.get()
+    _stack.set(frames)
+    return before
+
+
+def frames_in_force() -> tuple[Frame, ...]:
+    """The frames that apply to a call made here and now, outermost first."""
+    frames = _stack.get()
+    for frame in frames:
+        if frame.closed or frame.generator is not None:
+            return tuple(frame for frame in frames if _in_force(frame))
+    return frames
+
+
+def enclosing_books() -> Books | None:
+    """The books of the innermost budget: its manager's prices are the ones that its user chose."""
+    for frame in reversed(frames_in_force()):
+        if frame.books is not None:
+            return frame.books
+    return None
+
+
+def _in_force(frame: Frame) -> bool:
+    if not frame.closed and frame.generator is None:
+        return True
+    if not _at_home(frame):
+        return True  # carried into a task or a thread that was begun while it was in force
+    return not frame.closed and _is_running(frame.generator)
+
+
+def _is_running(generator: FrameType | None) -> bool:
+    caller: FrameType | None = sys._getframe(1)
+    while caller is not None:
+        if caller is generator:
+            return True
+        caller = caller.f_back
+    return False
+
+
+def _at_home(frame: Frame) -> bool:
+    home = frame.home
+    return (home() if isinstance(home, weakref.ref) else home) is _here(referred=False)
+
+
+def _here(*, referred: bool = True) -> Any:
+    """What runs this code: the asyncio task, else the thread (by a token: idents are used again)."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        loop = asyncio._get_running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        if task is not None:
+            return weakref.ref(task) if referred else task
+    try:
+        return _thread.token
+    except AttributeError:
+        _thread.token = object()
+        return _thread.token
+
+
+# Who drives a generator as a context manager: its block is meant for the code around the yield.
+_MANAGERS = frozenset({"contextlib", "_pytest.fixtures", "pytest_asyncio.plugin", "anyio.pytest_plugin"})
+
+
+def owning_generator(caller: FrameType | None) -> FrameType | None:
+    """The generator in whose body a block was opened by ``caller``, or None where there is none."""
+    while caller is not None:
+        if caller.f_globals.get("__name__") == "contextlib":  # ExitStack.enter_context(budget(...))
+            caller = caller.f_back
+            continue
+        flags = caller.f_code.co_flags
+        if not flags & (CO_GENERATOR | CO_ASYNC_GENERATOR) or flags & CO_ITERABLE_COROUTINE:
+            return None
+        driver = caller.f_back
+        if driver is None or driver.f_globals.get("__name__") not in _MANAGERS:
+            return caller
+        if driver.f_globals.get("__name__") != "contextlib":
+            return None
+        caller = driver
+    return None

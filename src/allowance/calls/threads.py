@@ -1,0 +1,97 @@
+"""Budgets that follow work into threads: plain ones, executors, and the pools of anyio.
+
+A context variable alone does not reach a thread. Three functions are wrapped, for one variable:
+``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit``
+(a job runs under the budgets of whoever submits it, not of whoever made the pool: none included), and
+``anyio.to_thread.run_sync``, which runs in a copy of the caller's context: a block that a FastAPI
+dependency opens there is carried back to the request.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from allowance.calls.stack import Frame, frames_in_force, replace_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+__all__ = ["carry_budgets"]
+
+_lock = threading.Lock()
+_done = False
+
+
+def carry_budgets() -> None:
+    """Wrap the three, once. Threads and jobs that begin without a budget are left as they are."""
+    global _done
+    with _lock:
+        if _done:
+            return
+        _done = True
+    wrapt.wrap_function_wrapper(threading.Thread, "start", _start)
+    wrapt.wrap_function_wrapper(concurrent.futures.ThreadPoolExecutor, "submit", _submit)
+    wrapt.register_post_import_hook(_carry_back, "anyio.to_thread")
+
+
+def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
+    frames = frames_in_force()
+    if frames and not thread.name.startswith("allowance") and not _is_worker(thread):
+        thread.run = functools.partial(_run, frames, thread.run)  # type: ignore[method-assign]  # one instance's
+    return start(*args, **kwargs)
+
+
+def _run(frames: tuple[Frame, ...], run: Callable[[], None]) -> None:
+    replace_stack(frames)
+    run()
+
+
+def _is_worker(thread: threading.Thread) -> bool:
+    # A pool's worker outlives the job it was made for: each job brings its own budgets.
+    target = getattr(thread, "_target", None)
+    return target is concurrent.futures.thread._worker
+
+
+def _submit(submit: Callable[..., Any], pool: Any, args: Any, kwargs: Any) -> Any:
+    if not args:
+        return submit(*args, **kwargs)
+    return submit(_job, frames_in_force(), *args, **kwargs)
+
+
+def _job(frames: tuple[Frame, ...], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    before = replace_stack(frames)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        replace_stack(before)
+
+
+def _carry_back(module: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(module, "run_sync", _run_sync)
+
+
+async def _run_sync(run_sync: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+    if not args:
+        return await run_sync(*args, **kwargs)
+    function, *rest = args
+    left: list[tuple[Frame, ...]] = []
+
+    def job(*job_args: Any) -> Any:
+        before = frames_in_force()
+        try:
+            return function(*job_args)
+        finally:
+            if (after := frames_in_force()) != before:
+                left.append(after)
+
+    try:
+        return await run_sync(job, *rest, **kwargs)
+    finally:
+        if left:
+            replace_stack(left[0])

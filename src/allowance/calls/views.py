@@ -1,0 +1,95 @@
+"""`View`: one account as this process last saw it, so that reading a budget needs no I/O."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from allowance.ledger.records import Account, AccountKey
+    from allowance.stores.base import Store
+
+__all__ = ["View", "forget", "view_of"]
+
+MOST_VIEWS = 20_000
+"""How many accounts are remembered; beyond it the half that was made first is forgotten."""
+
+
+class View:
+    """The last snapshot of one account, and what this process holds on it without having counted.
+
+    ``cheap`` is the sum, in nano-dollars, of open holds that rest on a byte bound instead of a count.
+    """
+
+    __slots__ = ("account", "cheap", "key", "lock", "store", "warned")
+
+    def __init__(self, store: Store, key: AccountKey) -> None:
+        self.store = store
+        self.key = key
+        self.account: Account | None = None
+        self.cheap = 0
+        self.warned: int | None = None  # the start of the window whose threshold event was sent
+        self.lock = threading.Lock()
+
+    def saw(self, account: Account) -> None:
+        """Keep a snapshot, unless a newer one is here already: threads hand them in out of order."""
+        with self.lock:
+            if self.account is None or account.version >= self.account.version:
+                self.account = account
+
+    def remaining(self) -> int | None:
+        """Nano-dollars left when last seen; None where nothing is limited or nothing was seen."""
+        account = self.account
+        return None if account is None else account.remaining
+
+    def limited(self) -> bool:
+        """Whether a limit may be in force: so it is until the account was seen without one."""
+        return self.account is None or self.account.terms.limit is not None
+
+    def crossed(self, account: Account, posted: int, part: float) -> bool:
+        """Whether this posting took the account past ``part`` of its limit, for the first time this window."""
+        limit = account.terms.limit
+        if account.key != self.key or not limit:
+            return False
+        line = limit * part
+        if account.spent < line or account.spent - posted >= line:
+            return False
+        with self.lock:
+            first, self.warned = self.warned != account.window_start, account.window_start
+        return first
+
+    def add_cheap(self, amount: int) -> None:
+        """Note that a cheap hold was opened (positive) or closed (negative)."""
+        with self.lock:
+            self.cheap += amount
+
+
+_views: dict[tuple[Store, AccountKey], View] = {}
+_lock = threading.Lock()
+
+
+def view_of(store: Store, key: AccountKey) -> View:
+    """The process's one view of this account."""
+    view = _views.get((store, key))
+    if view is None:
+        with _lock:
+            view = _views.get((store, key))
+            if view is None:
+                if len(_views) >= MOST_VIEWS:
+                    for old in list(_views)[: MOST_VIEWS // 2]:
+                        del _views[old]
+                view = _views[(store, key)] = View(store, key)
+    return view
+
+
+def forget() -> None:
+    """Drop every view; the next call asks the store."""
+    global _lock
+    _lock = threading.Lock()
+    _views.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # The parent's holds are not the child's, and a lock may have been held by a thread that is gone.
+    os.register_at_fork(after_in_child=forget)

@@ -1,0 +1,87 @@
+"""Settings: from code with `allowance.configure`, from the environment with ``ALLOWANCE_*``; code wins."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from allowance.errors import ConfigurationError
+from allowance.money import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Settings", "read_settings"]
+
+_FROM_ENVIRONMENT = (
+    "store",
+    "project",
+    "prices",
+    "on_unknown_model",
+    "on_error",
+    "on_store_error",
+    "warn_at",
+    "hold_minutes",
+)
+
+
+class Settings(BaseModel):
+    """What the default books are made of; each is an argument of `allowance.configure`.
+
+    Attributes:
+        store: a URL or a store object; None is the file in the user's state directory.
+        project: whose users these are; projects share a store and never see each other's users.
+        prices: prices of the user's own, by model (exact names, then globs), or a file of them.
+        default_limit, default_duration, default_uncapped: terms for users that the store has never seen;
+            the limit in US dollars. Without a default limit an unknown user is an error.
+        on_unknown_model: ``"raise"``, ``"free"``, or a Price.
+        on_error: ``"charge"`` or ``"release"`` a call that failed without telling whether it was billed.
+        on_store_error: ``"closed"`` or ``"open"``: what a call does whose budget cannot be asked.
+        warn_at: the part of a limit at which a ``threshold`` event is sent.
+        on_event: one hook or several.
+        counter: counts texts in place of a vocabulary: (model, texts) to tokens.
+        hold_minutes: how long the hold of a process that died stands before it is charged.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+    store: Any = None
+    project: str = "default"
+    prices: Any = None
+    default_limit: Any = UNSET
+    default_duration: str | None = None
+    default_uncapped: Literal["shrink", "clamp", "reserve", "refuse"] = "shrink"
+    on_unknown_model: Any = "raise"
+    on_error: Literal["charge", "release"] = "charge"
+    on_store_error: Literal["closed", "open"] = "closed"
+    warn_at: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
+    on_event: Any = ()
+    counter: Any = None
+    hold_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings: those given, then the environment's, then the defaults.
+
+    Raises:
+        ConfigurationError: names the setting or the variable, and what it may be.
+    """
+    environment = {
+        name: value for name in _FROM_ENVIRONMENT if (value := os.environ.get(f"ALLOWANCE_{name.upper()}"))
+    }
+    try:
+        return Settings(**{**environment, **given})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        where = (
+            f"ALLOWANCE_{name.upper()}"
+            if name in environment and name not in given
+            else f"configure({name}=...)"
+        )
+        if first["type"] == "extra_forbidden":
+            names = ", ".join(Settings.model_fields)
+            raise ConfigurationError(f"configure() knows no {name!r}. It knows: {names}.") from None
+        raise ConfigurationError(f"{where}: {first['msg']}.") from None

@@ -1,0 +1,116 @@
+"""The books that calls are charged with: a store, a catalogue, quoting and a project, bound together."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allowance.calls.books import Books, Policy, set_default_books
+from allowance.errors import ConfigurationError
+from allowance.ledger.names import account_key
+from allowance.ledger.records import Terms
+from allowance.money import UNSET, to_nanos
+from allowance.prices.catalogue import Catalogue
+from allowance.prices.price import Price
+from allowance.quotes.quoting import Quoting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from allowance.calls.events import Hook
+    from allowance.config import Settings
+    from allowance.stores.base import Store
+
+__all__ = ["configure", "make_books"]
+
+log = logging.getLogger("allowance")
+
+_given: dict[str, Any] = {}
+
+
+def configure(**settings: Any) -> None:
+    """Set what budgets use from here on: `allowance.config.Settings` lists the settings.
+
+    Settings that are not named stay as they were. Open blocks and calls stay with what they began with.
+    Without it, the ``ALLOWANCE_*`` variables decide, then the defaults.
+
+    Raises:
+        ConfigurationError: an unknown setting, or a value that cannot be; nothing is changed then.
+    """
+    from allowance.config import read_settings
+
+    merged = {**_given, **settings}
+    make_books(read_settings(merged))
+    _given.update(settings)
+    set_default_books(_default_books)
+
+
+def _default_books() -> Books:
+    from allowance.config import read_settings
+
+    return make_books(read_settings(_given))
+
+
+def make_books(settings: Settings) -> Books:
+    """Books by these settings. The store is opened when it is first needed."""
+    account_key(settings.project, "user", "any")  # refuses a project that no budget could have
+    return Books(
+        open_store=lambda: _open(settings.store),
+        catalogue=_catalogue(settings.prices),
+        quoting=Quoting(counter=settings.counter),
+        project=settings.project,
+        policy=Policy(
+            on_unknown_model=_unknown_model(settings.on_unknown_model),
+            on_error=settings.on_error,
+            on_store_error=settings.on_store_error,
+            warn_at=settings.warn_at,
+            on_event=_hooks(settings.on_event),
+            ttl=round(settings.hold_minutes * 60_000_000),
+        ),
+        default_terms=_default_terms(settings),
+    )
+
+
+def _open(named: str | Store | None) -> Store:
+    from allowance.stores.open import default_url, open_store
+
+    store = open_store(default_url() if named is None else named)
+    log.info("Budgets are kept in %s.", store.url)
+    return store
+
+
+def _catalogue(prices: Mapping[str, Price] | str | Path | None) -> Catalogue:
+    catalogue = Catalogue()
+    if prices is None:
+        return catalogue
+    if isinstance(prices, (str, Path)):
+        return catalogue.with_file(Path(prices))
+    return catalogue.with_overrides(prices)
+
+
+def _default_terms(settings: Settings) -> Terms | None:
+    if settings.default_limit is UNSET:
+        return None
+    limit = settings.default_limit
+    return Terms(
+        limit=None if limit is None else to_nanos(limit, what="default_limit"),
+        duration=settings.default_duration,
+        uncapped=settings.default_uncapped,
+    )
+
+
+def _unknown_model(choice: object) -> Any:
+    if choice in ("raise", "free") or isinstance(choice, Price):
+        return choice
+    raise ConfigurationError('on_unknown_model must be "raise", "free" or a Price.')
+
+
+def _hooks(hooks: Hook | Iterable[Hook]) -> tuple[Callable[..., object], ...]:
+    several = (hooks,) if callable(hooks) else tuple(hooks)
+    if not all(map(callable, several)):
+        raise ConfigurationError("on_event must be a function of one event, or several of them.")
+    return several
+
+
+set_default_books(_default_books)
