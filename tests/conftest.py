@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,19 @@ import pytest
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("LITELLM_TELEMETRY", "False")
 
+from tests.provider.clients import aclose_litellm, close_litellm
 from tests.provider.server import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 _WARNINGS_OF_SDKS = (
     # anthropic: tests name models that will be retired, for as long as their prices are known.
     r"ignore:The model '.*' is deprecated and will reach end-of-life:DeprecationWarning",
     # google-genai's asynchronous client subclasses aiohttp's session.
     r"ignore:Inheritance class AiohttpClientSession from ClientSession is discouraged:DeprecationWarning",
+    # litellm: pydantic builds the schemas of its replies when the first one is made.
+    r"ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning",
 )
 
 
@@ -30,9 +34,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Async tests close what LiteLLM keeps open while their loop still runs."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.fixturenames.append("_litellm_closed")
+
+
+@pytest.fixture
+async def _litellm_closed() -> AsyncIterator[None]:
+    yield
+    await aclose_litellm()
+
+
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     """A fresh provider on loopback that speaks the vendors' wire formats."""
     running = Provider()
     yield running
+    close_litellm()
     running.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
     from tests.provider.server import Provider
 
 __all__ = [
+    "aclose_litellm",
     "anthropic_async",
     "anthropic_sync",
+    "close_litellm",
     "gemini",
     "litellm_kwargs",
     "openai_async",
@@ -71,3 +75,24 @@ def litellm_kwargs(provider: Provider, vendor: str = "openai") -> dict[str, Any]
     """Arguments for ``litellm.completion(model=..., messages=..., **litellm_kwargs(provider))``."""
     base = f"{provider.url}/v1" if vendor == "openai" else provider.url
     return {"api_base": base, "api_key": _KEY, "num_retries": 0, "max_retries": 0}
+
+
+def close_litellm() -> None:
+    """Close and forget the synchronous clients that LiteLLM keeps for later calls."""
+    for key, client in list(_kept_by_litellm().items()):
+        if not inspect.iscoroutinefunction(client.close):
+            client.close()
+            del _kept_by_litellm()[key]
+
+
+async def aclose_litellm() -> None:
+    """Close and forget all of them; the asynchronous ones must be closed in the loop that used them."""
+    close_litellm()
+    for key, client in list(_kept_by_litellm().items()):
+        await client.close()
+        del _kept_by_litellm()[key]
+
+
+def _kept_by_litellm() -> dict[str, Any]:
+    litellm = sys.modules.get("litellm")
+    return {} if litellm is None else litellm.in_memory_llm_clients_cache.cache_dict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -195,6 +196,18 @@ async def test_litellm_async_and_other_vendors(provider: Provider) -> None:
     second = await litellm.acompletion(**claude, **clients.litellm_kwargs(provider, "anthropic"))
     assert reply.usage.prompt_tokens == second.usage.prompt_tokens == 310
     assert [call.api for call in provider.calls] == ["chat", "messages"]
+
+
+async def test_litellms_clients_are_closed_with_the_test(provider: Provider) -> None:
+    import litellm
+
+    await litellm.acompletion(**CHAT, **clients.litellm_kwargs(provider))
+    claude = {"model": "anthropic/claude-sonnet-4-5", "messages": MESSAGES, "stream": True}
+    chunks = await litellm.acompletion(**claude, **clients.litellm_kwargs(provider, "anthropic"))
+    assert [chunk async for chunk in chunks]
+    await clients.aclose_litellm()
+    gc.collect()  # an open socket would be a ResourceWarning, which fails the test
+    assert not litellm.in_memory_llm_clients_cache.cache_dict
 
 
 @pytest.mark.parametrize(
