@@ -11,7 +11,7 @@ __all__ = ["NOT_METERED", "POINTS"]
 
 _ENDPOINTS = (
     Endpoint("v1/messages", "messages"),
-    Endpoint("v1/complete", "completions"),
+    Endpoint("v1/complete", "other"),
 )
 """The clients for other clouds put their own path in later, below the point that is metered."""
 

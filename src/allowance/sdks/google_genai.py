@@ -6,6 +6,7 @@ below, once for each HTTP request; they are handed the SDK's own arguments and h
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,17 @@ def _reader(name: str, api: Api) -> Read:
 def _arguments(name: str, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The SDK's keywords; for embeddings and images, OpenAI's names for the same things beside them."""
     arguments = dict(kwargs)
-    if name == "_generate_content_stream":
-        arguments["stream"] = True
+    config = kwargs.get("config")
+    if name.startswith("_generate_content"):
+        arguments["stream"] = name.endswith("stream")
+        if config is not None:
+            # The loop of function calls runs above this: here it is one request, whose cost is bounded.
+            arguments["config"] = _with(config, "automatic_function_calling", {"disable": True})
     elif name == "_embed_content":
         given = (kwargs.get(key) for key in ("contents", "batch_contents", "content"))
         arguments["input"] = next((content for content in given if content is not None), None)
     elif name == "_generate_images":
-        arguments["n"] = _field(kwargs.get("config"), "number_of_images", "numberOfImages")
+        arguments["n"] = _field(config, "number_of_images", "numberOfImages")
     return arguments
 
 
@@ -82,11 +87,14 @@ def _with_cap(
     args: tuple[Any, ...], kwargs: dict[str, Any], cap: int, _name: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     # The SDK knows but one name for it, whatever the reader of the request calls it.
-    config = kwargs.get("config")
+    return args, {**kwargs, "config": _with(kwargs.get("config"), "max_output_tokens", cap)}
+
+
+def _with(config: Any, name: str, value: object) -> Any:
     if config is None or isinstance(config, dict):
-        others = {key: value for key, value in (config or {}).items() if key != "maxOutputTokens"}
-        return args, {**kwargs, "config": {**others, "max_output_tokens": cap}}
-    return args, {**kwargs, "config": config.model_copy(update={"max_output_tokens": cap})}
+        camel = re.sub("_(.)", lambda match: match[1].upper(), name)
+        return {**{key: old for key, old in (config or {}).items() if key != camel}, name: value}
+    return config.model_copy(update={name: value})
 
 
 def _points() -> tuple[Point, ...]:
