@@ -73,15 +73,16 @@ def _tiles(size: tuple[int, int] | None) -> int:
     """Tiles of 512 after fitting into 2,048 and bringing the short side down to 768; eight at most."""
     if size is None:
         return 8
-    width, height = size
-    for limit, side in ((2_048, max(width, height)), (768, min(width, height))):
-        if side > limit:
-            width, height = _scaled(width, limit, side), _scaled(height, limit, side)
-    return _squares((width, height), 512)
+    fitted = _shrunk(size, 2_048, max(size))
+    return _squares(_shrunk(fitted, 768, min(fitted)), 512)
 
 
-def _scaled(length: int, limit: int, side: int) -> int:
-    return max(1, (2 * length * limit + side) // (2 * side))  # to the nearest, as it is billed
+def _shrunk(size: tuple[int, int], limit: int, side: int) -> tuple[int, int]:
+    """Both lengths scaled so that ``side`` is ``limit`` at most, to the nearest pixel, as it is billed."""
+    if side <= limit:
+        return size
+    width, height = (max(1, (2 * length * limit + side) // (2 * side)) for length in size)
+    return width, height
 
 
 def _squares(size: tuple[int, int], side: int) -> int:
@@ -126,7 +127,8 @@ def _pair(layout: str, head: bytes, at: int) -> tuple[int, int]:
 def _webp(head: bytes) -> tuple[int, int] | None:
     kind = head[12:16]
     if kind == b"VP8X":
-        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+        low, high, low_2, high_2 = struct.unpack_from("<HBHB", head, 24)
+        return low + (high << 16) + 1, low_2 + (high_2 << 16) + 1
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", head, 21)[0]
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

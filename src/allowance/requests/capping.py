@@ -44,13 +44,14 @@ def _cap_body(changed: dict[str, Any], name: str, cap: int) -> None:
             return
 
 
-def _set(holder: object, name: str, cap: int) -> object:
+def _set(holder: object, name: str, cap: int) -> Any:
     if holder is None:
         return {name: cap}
     if isinstance(holder, Mapping):
         return {**holder, name: cap}
-    if hasattr(holder, "model_copy"):
-        return holder.model_copy(update={name: cap})
+    copy_model = getattr(holder, "model_copy", None)
+    if copy_model is not None:
+        return copy_model(update={name: cap})
     changed = copy.copy(holder)
     setattr(changed, name, cap)
     return changed

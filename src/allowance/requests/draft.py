@@ -39,7 +39,7 @@ class Draft:
     parts = 0
 
     def __init__(self, api: Api, model: str, provider: str | None) -> None:
-        self.api = api
+        self.api: Api = api
         self.model = model
         self.provider = provider
         self.texts: list[str] = []

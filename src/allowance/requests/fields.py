@@ -107,8 +107,9 @@ def _plain(value: object, depth: int, left: list[int]) -> Any:
     left[0] -= 1
     if depth > MAX_DEPTH or left[0] < 0:
         raise endless()
-    if isclass(value) and hasattr(value, "model_json_schema"):
-        return value.model_json_schema()
+    schema = getattr(value, "model_json_schema", None) if isclass(value) else None
+    if schema is not None:
+        return schema()
     items = as_list(value)
     if items is not None:
         return [_plain(item, depth + 1, left) for item in items]
