@@ -151,6 +151,7 @@ class _Rules:
         self.warn_at = warn_at
         self.books = books
         self.own: tuple[Scope, View] | None = None
+        self._last: tuple[Books, tuple[Scope | None, View | None]] | None = None
         if user is None and declared is not None and declared.creates:
             self.own = own_account(declared, "function")
 
@@ -164,7 +165,13 @@ class _Rules:
 
     def payer(self, books: Books, args: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
         """Step 1: whose account it is; none of its own where the enclosing block pays."""
-        user = self.user(*args, **kwargs) if callable(self.user) else self.user
+        if callable(self.user):
+            return self._account(books, self.user(*args, **kwargs))
+        if self._last is None or self._last[0] is not books:
+            self._last = (books, self._account(books, self.user))
+        return self._last[1]
+
+    def _account(self, books: Books, user: str | int | None) -> tuple[Scope | None, View | None]:
         if user is None:
             return self.own or (None, None)
         key = account_key(self.project or books.project, self.kind, user_name(user))

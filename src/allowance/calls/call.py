@@ -16,6 +16,7 @@ from allowance.calls import lifeline, process
 from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
+from allowance.calls.follow import stand_in
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
 from allowance.replies import Usage, cached_reply, measure, texts_of
@@ -89,11 +90,13 @@ class Call:
         self._began(charge)
 
     def _check_budget(self) -> None:
-        if all(frame.view is None or frame.counts_only for frame in self.frames):
-            raise ConfigurationError(
-                "This call has no budget: name a user in @budgeted(user=...), open a block with "
-                "budget(...) around it, or set allowance.max_budget."
-            )
+        for frame in self.frames:
+            if frame.view is not None:
+                return
+        raise ConfigurationError(
+            "This call has no budget: name a user in @budgeted(user=...), open a block with "
+            "budget(...) around it, or set allowance.max_budget."
+        )
 
     def _began(self, charge: Charge) -> None:
         self.charge = charge
@@ -137,8 +140,6 @@ class Call:
 
     def follow(self, reply: Any) -> Any:
         """Settle by what came back. What is not over yet comes back as a stand-in that settles later."""
-        from allowance.calls.follow import stand_in
-
         other = stand_in(reply, self)
         if other is not None:
             return other
@@ -147,8 +148,6 @@ class Call:
 
     async def afollow(self, reply: Any) -> Any:
         """`follow`, for a reply that was awaited."""
-        from allowance.calls.follow import stand_in
-
         other = stand_in(reply, self)
         if other is not None:
             return other

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
 
-from allowance.calls import lifeline
+from allowance.calls import lifeline, process
 from allowance.calls.events import send
+from allowance.calls.ids import new_id
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
 from allowance.ledger.records import Ask, Denial, Posting
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from allowance.calls.books import Books
     from allowance.calls.events import EventKind, Hook
     from allowance.calls.stack import Frame
+    from allowance.calls.views import View
     from allowance.ledger.records import Account, Grant, Settlement
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
@@ -53,6 +54,9 @@ class Group:
 
     def saw(self, accounts: Sequence[Account]) -> None:
         """Keep what the store showed."""
+        if len(self.frames) == 1 and len(accounts) == 1 and (view := self.frames[0].view) is not None:
+            view.saw(accounts[0])
+            return
         by_key = {account.key: account for account in accounts}
         for frame in self.frames:
             if frame.view is not None and (account := by_key.get(frame.view.key)) is not None:
@@ -98,7 +102,7 @@ class Charge:
         self.books = books
         self.frames = frames
         self.model = model
-        self.call_id = uuid4().hex
+        self.call_id = ""
         self.quote: Quote | None = None
         self.cap: int | None = None
         self.replaced = False
@@ -133,7 +137,7 @@ class Charge:
         if self._price is None:
             self._reserve_unpriced(request)
             return
-        views = [frame.view for group in self._asked() for frame in group.frames if frame.view is not None]
+        views = self._views()
         cheap = cheap_quote(self.books, request, self._price, views)
         if cheap is not None and self._hold(cheap) is None:
             self._cheap = cheap.amount
@@ -149,23 +153,23 @@ class Charge:
     def _reserve_unpriced(self, request: Request) -> None:
         # Whether a limit is in force is the store's to say, so it is asked to hold nothing.
         self._hold(no_quote(request.model))
-        if all(account.terms.limit is None for group in self._asked() for account in group.accounts()):
+        if all(account.terms.limit is None for group in self._groups for account in group.accounts()):
             return
         self.release("no price is known for the model")
         self.books.catalogue.find(request.model, provider=request.provider)  # raises, naming what is near
 
-    def _asked(self) -> list[Group]:
-        return [group for group in self._groups if not all(frame.counts_only for frame in group.frames)]
+    def _views(self) -> list[View]:
+        return [frame.view for group in self._groups for frame in group.frames if frame.view is not None]
 
     def _hold(self, quote: Quote) -> Denial | None:
         """Reserve in store after store; a refusal lets the earlier ones go (R4)."""
-        self.call_id = uuid4().hex
+        self.call_id = new_id()
         self._open = [None]
         self.quote = quote
         outer = _outer_charge(self.frames)
         tried: list[Group] = []
         try:
-            for group in self._asked():
+            for group in self._groups:
                 tried.append(group)
                 outcome = self._ask(group, quote, None if outer is None else outer.call_id)
                 if isinstance(outcome, Denial):
@@ -295,10 +299,8 @@ class Charge:
             return False
         lifeline.closed(self.call_id)
         if self._cheap:
-            for group in self._asked():
-                for frame in group.frames:
-                    if frame.view is not None:
-                        frame.view.add_cheap(-self._cheap)
+            for view in self._views():
+                view.add_cheap(-self._cheap)
         return True
 
     def _look(self, group: Group) -> None:
@@ -323,6 +325,8 @@ class Charge:
     def _post(self, posting: Posting) -> None:
         for frame in self.frames:
             frame.add_cost(posting.amount)
+        if all(group.store is not process.STORE for group in self._groups):
+            process.count(posting.amount)
         for group in self._groups:
             own = _for_group(posting, group)
             settled = self._write(group, partial(group.store.settle, own))
@@ -380,11 +384,13 @@ class Charge:
 
 def _groups(frames: Iterable[Frame]) -> list[Group]:
     """Each account once, by store: memory before files before servers (R4)."""
+    paying = [(frame, frame.view) for frame in frames if frame.view is not None]
+    if len(paying) == 1:
+        return [Group(paying[0][1].store, [paying[0][0]])]
     groups: dict[int, Group] = {}
     seen: set[int] = set()
-    for frame in frames:
-        view = frame.view
-        if view is None or id(view) in seen:
+    for frame, view in paying:
+        if id(view) in seen:
             continue
         seen.add(id(view))
         group = groups.get(id(view.store))

@@ -130,13 +130,13 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             call.tally.see(chunk)
         return chunk
 
-    def __exit__(self, *exc: Any) -> Any:
+    def __exit__(self, *exc: object) -> Any:
         try:
             return self.__wrapped__.__exit__(*exc)
         finally:
             self._self_call.stream_ended(complete=False)
 
-    async def __aexit__(self, *exc: Any) -> Any:
+    async def __aexit__(self, *exc: object) -> Any:
         call = self._self_call
         try:
             return await self.__wrapped__.__aexit__(*exc)
@@ -237,7 +237,7 @@ class Manager(wrapt.ObjectProxy[Any]):
         self._self_stream = self._self_call.run(self.__wrapped__.__enter__, (), {})
         return self._self_stream
 
-    def __exit__(self, *exc: Any) -> Any:
+    def __exit__(self, *exc: object) -> Any:
         call = self._self_call
         push(call.frame)
         try:
@@ -251,7 +251,7 @@ class Manager(wrapt.ObjectProxy[Any]):
         self._self_stream = await self._self_call.arun(self.__wrapped__.__aenter__, (), {})
         return self._self_stream
 
-    async def __aexit__(self, *exc: Any) -> Any:
+    async def __aexit__(self, *exc: object) -> Any:
         call = self._self_call
         push(call.frame)
         try:

@@ -1,13 +1,14 @@
 """The process's own budget: `max_budget` and `current_cost`.
 
-Its account lies in a memory store of its own, so that it counts without touching any file. It counts one
-process: a forked child begins with the same maximum and nothing spent.
+Its account lies in a memory store of its own, so that it counts without touching any file. While there is
+no cap, nothing has to be reserved or refused, and a plain sum is enough: it becomes the account's spend
+when a cap is set. It counts one process: a forked child begins with the same maximum and nothing spent.
 """
 
 from __future__ import annotations
 
 import os
-from decimal import Decimal
+import threading
 from typing import TYPE_CHECKING
 
 from allowance.calls.stack import Frame
@@ -17,24 +18,17 @@ from allowance.money import Money, to_nanos, to_usd
 from allowance.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from allowance.ledger.records import Account
+    from decimal import Decimal
 
-__all__ = ["FRAME", "capped", "current_cost", "set_maximum"]
+__all__ = ["FRAME", "capped", "count", "current_cost", "set_maximum"]
 
-KEY = AccountKey("", "process", "process")
+KEY = AccountKey("process", "process", "process")
 STORE = MemoryStore(on_fork="empty")
-FRAME = Frame(scope=Scope(KEY, default=Terms(limit=None)), view=View(STORE, KEY))
-FRAME.counts_only = True
+FRAME = Frame()
+"""On top of every call's frames; it has an account while there is a cap."""
 
-
-def _after_fork() -> None:
-    # What the parent saw of its own spend is not the child's.
-    FRAME.view = View(STORE, KEY)
-    FRAME.cost = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_lock = threading.Lock()
+_uncapped = 0  # nano-dollars that were spent while there was no cap, and stand in no account yet
 
 
 def set_maximum(amount: Money | None) -> None:
@@ -43,20 +37,54 @@ def set_maximum(amount: Money | None) -> None:
     Raises:
         ConfigurationError: the amount is not one.
     """
+    global _uncapped
     limit = None if amount is None else to_nanos(amount, what="max_budget")
-    STORE.define(KEY, Declaration(limit=limit, creates=True))
-    FRAME.scope = Scope(KEY, default=Terms(limit=limit))
-    if FRAME.view is not None and (account := STORE.account(KEY)) is not None:
-        FRAME.view.saw(account)
-    FRAME.counts_only = limit is None
+    with _lock:
+        STORE.define(KEY, Declaration(limit=limit, creates=True))
+        if limit is None:
+            FRAME.view = None
+            FRAME.scope = None
+            return
+        if _uncapped:
+            STORE.adjust(KEY, _uncapped, reason="spent before a cap was set")
+            _uncapped = 0
+        view = View(STORE, KEY)
+        if (account := STORE.account(KEY)) is not None:
+            view.saw(account)
+        FRAME.scope = Scope(KEY, default=Terms(limit))
+        FRAME.view = view  # last: it is what puts the frame in force
 
 
 def capped() -> bool:
     """Whether a process cap is in force."""
-    return not FRAME.counts_only
+    return FRAME.view is not None
+
+
+def count(nanos: int) -> None:
+    """Count what a call cost that began while there was no cap, and so was charged to no process account."""
+    global _uncapped
+    with _lock:
+        if FRAME.view is None:
+            _uncapped += nanos
+        else:
+            STORE.adjust(KEY, nanos, reason="began before a cap was set")
 
 
 def current_cost() -> Decimal:
     """What this process has spent so far, in US dollars."""
-    account: Account | None = STORE.account(KEY)
-    return Decimal(0) if account is None else to_usd(account.spent)
+    with _lock:
+        account = STORE.account(KEY)
+        return to_usd(_uncapped + (0 if account is None else account.spent))
+
+
+def _after_fork() -> None:
+    # What the parent spent, and saw of its own account, is not the child's.
+    global _lock, _uncapped
+    _lock, _uncapped = threading.Lock(), 0
+    FRAME.cost = 0
+    if FRAME.view is not None:
+        FRAME.view = View(STORE, KEY)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

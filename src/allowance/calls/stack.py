@@ -53,7 +53,6 @@ class Frame:
         charge: the open hold of a decorated call, which a metered call inside takes over; by a weak
             reference, so that a call that nobody holds on to any more is collected at once.
         inner: how many metered calls were sent inside: where there were any, they are the truth.
-        counts_only: its account is charged, but nothing is reserved on it (the process without a cap).
         layer: True inside an SDK that is metered itself: SDKs beneath it pass through.
         cost: nano-dollars charged through this frame.
         hooks: its own ``on_event`` hooks.
@@ -66,7 +65,6 @@ class Frame:
         "charge",
         "closed",
         "cost",
-        "counts_only",
         "generator",
         "home",
         "hooks",
@@ -99,7 +97,6 @@ class Frame:
         self.charge: weakref.ref[Charge] | None = None
         self.inner = 0
         self.cost = 0
-        self.counts_only = False
         self.closed = False
         self.generator: FrameType | None = None
         self.home: object = None
