@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from allowance import sdks
+from tests.provider.clients import close_litellm
 
 from .recorder import Recorder
 from .server import Provider
@@ -16,14 +15,12 @@ from .server import Provider
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# LiteLLM would fetch its price map at import.
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     provider = Provider()
     yield provider
+    close_litellm()
     provider.close()
 
 
@@ -33,10 +30,3 @@ def recorder() -> Iterator[Recorder]:
     sdks.instrument(recorder)
     yield recorder
     sdks.uninstrument()
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    # The SDKs leave sockets and sessions to the collector, which would blame a later test for them.
-    yield
-    gc.collect()

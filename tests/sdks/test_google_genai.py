@@ -17,7 +17,7 @@ from allowance.requests import read
 from .recorder import on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .recorder import Recorder
     from .server import Provider
@@ -34,13 +34,16 @@ def weather() -> str:
 
 
 @pytest.fixture
-def client(provider: Provider) -> genai.Client:
-    return genai.Client(api_key="k", http_options=types.HttpOptions(base_url=provider.url))
+def client(provider: Provider) -> Iterator[genai.Client]:
+    with genai.Client(api_key="k", http_options=types.HttpOptions(base_url=provider.url)) as client:
+        yield client
 
 
 @pytest.fixture
-def vertex(provider: Provider) -> genai.Client:
-    return genai.Client(vertexai=True, api_key="k", http_options=types.HttpOptions(base_url=provider.url))
+def vertex(provider: Provider) -> Iterator[genai.Client]:
+    options = types.HttpOptions(base_url=provider.url)
+    with genai.Client(vertexai=True, api_key="k", http_options=options) as client:
+        yield client
 
 
 SYNC: dict[str, tuple[str, Callable[[genai.Client], Any]]] = {

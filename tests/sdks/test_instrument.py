@@ -258,6 +258,28 @@ def test_an_object_of_a_patched_class_is_pickled_and_copied_as_before() -> None:
         point.undo()
 
 
+@pytest.mark.parametrize("names", [("old",), ("new", "old")])
+def test_where_the_newer_place_is_missing_the_older_one_is_patched(names: tuple[str, ...]) -> None:
+    class Models:
+        pass
+
+    for name in names:
+        setattr(Models, name, lambda self, **kwargs: kwargs)
+    module = ModuleType("module")
+    module.Models = Models  # type: ignore[attr-defined]
+    point = AttributePoint(
+        "module", "Models.new", lambda original: metered(original, read), before="Models.old"
+    )
+    recorder = Recorder()
+    current.set_meter(recorder)
+    point.apply(module)
+    getattr(Models(), names[0])(model="m")
+    assert len(recorder.calls) == 1
+    point.undo()
+    getattr(Models(), names[0])(model="m")
+    assert len(recorder.calls) == 1
+
+
 class Client:
     def request(self, **kwargs: Any) -> Any:
         return kwargs

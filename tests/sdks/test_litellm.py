@@ -15,7 +15,7 @@ import pytest
 from allowance import sdks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .recorder import Recorder
     from .server import Provider
@@ -35,13 +35,6 @@ cheap = functools.partial(litellm.completion, model="openai/gpt-4o-mini")
 def to(provider: Provider) -> dict[str, Any]:
     """Where to send it."""
     return {"api_key": "k", "api_base": f"{provider.url}/v1", "max_retries": 0}
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    litellm.in_memory_llm_clients_cache.flush_cache()
-    yield
-    litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 SYNC: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {

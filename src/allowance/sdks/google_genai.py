@@ -103,7 +103,8 @@ def _points() -> tuple[Point, ...]:
             "google.genai.models",
             f"{owner}.{name}",
             partial(metered, read=_reader(name, api)),
-            essential=api == "gemini",
+            before=f"{owner}.embed_content" if name == "_embed_content" else None,
+            essential=api in ("gemini", "embeddings"),
         )
         for owner in ("Models", "AsyncModels")
         for name, api in _FUNCTIONS

@@ -78,7 +78,10 @@ def metered(original: Callable[..., Any], read: Read) -> Wrapper:
 
 
 class AttributePoint:
-    """A function that is looked up at each call: a method of a class, such as ``"Models._embed_content"``."""
+    """A function that is looked up at each call: a method of a class, such as ``"Models._embed_content"``.
+
+    ``before`` is what did its work in older versions, which lack it.
+    """
 
     def __init__(
         self,
@@ -86,34 +89,45 @@ class AttributePoint:
         name: str,
         wrapper: Callable[[Callable[..., Any]], Wrapper],
         *,
+        before: str | None = None,
         essential: bool = True,
     ) -> None:
         self.module = module
         self.name = name
         self.essential = essential
+        self._names = (name,) if before is None else (name, before)
         self._wrapper = wrapper
-        self._owner: Any = None
+        self._place: tuple[Any, str] | None = None
         self._patch: wrapt.FunctionWrapper[..., Any] | None = None
 
     def apply(self, module: ModuleType) -> None:
-        path, _, attribute = self.name.rpartition(".")
-        owner: Any = module
-        for part in path.split(".") if path else ():
-            owner = getattr(owner, part, None)
-        present = vars(owner).get(attribute) if owner is not None else None
-        if not callable(present):
+        place = next((found for name in self._names if (found := _find(module, name)) is not None), None)
+        if place is None:
             raise MissingPointError(f"{self.module}.{self.name}")
+        owner, attribute = place
+        present = vars(owner)[attribute]
         if self._patch is not None and _wraps(present, self._patch):
             return
-        self._owner = owner
+        self._place = place
         self._patch = wrapt.FunctionWrapper(present, self._wrapper(present))
         setattr(owner, attribute, self._patch)
 
     def undo(self) -> None:
-        attribute = self.name.rpartition(".")[2]
-        if self._patch is not None and vars(self._owner).get(attribute) is self._patch:
-            setattr(self._owner, attribute, self._patch.__wrapped__)
-            self._patch = self._owner = None
+        if self._place is None or self._patch is None:
+            return
+        owner, attribute = self._place
+        if vars(owner).get(attribute) is self._patch:
+            setattr(owner, attribute, self._patch.__wrapped__)
+            self._place = self._patch = None
+
+
+def _find(module: ModuleType, name: str) -> tuple[Any, str] | None:
+    """The class that defines such a function itself, and the function's name there."""
+    path, _, attribute = name.rpartition(".")
+    owner: Any = module
+    for part in path.split(".") if path else ():
+        owner = getattr(owner, part, None)
+    return (owner, attribute) if owner is not None and callable(vars(owner).get(attribute)) else None
 
 
 class CellPoint:
