@@ -323,9 +323,9 @@ def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settleme
     kept, made = _gather(tables, posting.scopes, now)
     accounts = []
     for account in (*kept.values(), *made.values()):
-        _enter(tables, account.key, EntryKind.CALL, posting.amount, now, now, account.window_start, posting)
         account = post(account, posting.amount, 0)
         tables.keep(account)
+        _enter(tables, account.key, EntryKind.CALL, posting.amount, now, now, account.window_start, posting)
         accounts.append(account)
     windows = tuple([(account.key, account.window_start) for account in accounts])
     row = HoldRow(

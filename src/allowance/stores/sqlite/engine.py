@@ -1,0 +1,281 @@
+"""One connection per process and file, and the transactions on it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from allowance.errors import ConfigurationError, StoreCorruptError, StoreError, StoreUnavailableError
+from allowance.stores.sqlite import place, schema
+from allowance.stores.sqlite.lockfile import PATIENCE, LockFile
+from allowance.stores.sqlite.tables import SQLiteTables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.stores.sqlite.place import Identity
+
+__all__ = ["Engine", "engine_for"]
+
+T = TypeVar("T")
+
+_OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
+
+
+class Engine:
+    """The file as this process has it open. All stores of the process on this file share it.
+
+    Sharing is needed: closing any descriptor of a file drops all locks that the process has on it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.users = 0
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+        self._lock_file: LockFile | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._tables: SQLiteTables | None = None
+        self._identity: Identity | None = None
+
+    def run(self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]) -> T:
+        """Run a verb in one transaction, at the store's time; what it raises undoes what it wrote.
+
+        Raises:
+            StoreUnavailableError: the file cannot be read or written now.
+            StoreCorruptError: it is no ledger, or not the one that was opened.
+        """
+        with self._mutex:
+            try:
+                return self._locked(verb, clock)
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+            except (OverflowError, UnicodeEncodeError) as error:
+                raise ConfigurationError(
+                    f"SQLite cannot keep a value: {error}. Nothing was changed. Use whole nano-dollars that "
+                    "fit 64 bits, and names of valid Unicode (allowance.ledger.names.account_key)."
+                ) from error
+
+    def _locked(self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]) -> T:
+        lock_file = self._held_lock_file()
+        lock_file.acquire()
+        try:
+            connection, tables = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                before = connection.total_changes
+                now = max(clock(), tables.begin())
+                result = verb(tables, now)
+                if connection.total_changes != before:
+                    tables.keep_clock(now)
+                connection.execute("COMMIT")
+            except BaseException:
+                tables.forget()
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+        finally:
+            lock_file.release()
+
+    def close(self) -> None:
+        """Close the connection, if it is open; what is kept in SQLite's log moves into the file."""
+        with self._mutex:
+            self._close()
+
+    def _held_lock_file(self) -> LockFile:
+        if self._pid != os.getpid():
+            raise StoreUnavailableError(
+                f"This process was forked by something that does not run Python's fork hooks, while "
+                f"{self.path} was open; SQLite's connections do not survive that. Open it after the fork."
+            )
+        if self._lock_file is None:
+            place.prepare(self.path)
+            try:
+                self._lock_file = LockFile(self.path + ".lock")
+            except OSError as error:
+                raise place.unreachable(self.path + ".lock", error) from error
+        return self._lock_file
+
+    def _opened(self) -> tuple[sqlite3.Connection, SQLiteTables]:
+        """The connection, to the file that was there first."""
+        connection, tables = self._connection, self._tables
+        if connection is None or tables is None:
+            if not os.path.lexists(self.path):
+                self._refuse_another()
+                place.make(self.path, _fill)
+            self._identity = self._identity or place.identify(self.path)
+            self._refuse_another()
+            connection = _connect(self.path)
+            try:
+                schema.verify(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+            tables = SQLiteTables(connection)
+            self._connection, self._tables = connection, tables
+        else:
+            self._refuse_another()
+        return connection, tables
+
+    def _refuse_another(self) -> None:
+        if self._identity is not None and not place.same_file(self.path, self._identity):
+            raise StoreCorruptError(
+                f"{self.path} was deleted or replaced while it was open here. What it held is not known to "
+                "the new file, so no budget can be asked. Put the file back, or restart this process."
+            )
+
+    def _close(self) -> None:
+        if self._connection is not None and self._lock_file is not None and self._pid == os.getpid():
+            self._lock_file.acquire()
+            try:
+                self._connection.close()
+            finally:
+                self._lock_file.release()
+            self._connection = self._tables = None
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return StoreUnavailableError(
+                f"Another program has locked {self.path} for {PATIENCE:g} seconds. Nothing was changed. "
+                "Close it (a sqlite3 shell, a browser of databases), or try again.",
+                retry_after=1.0,
+            )
+        if name.startswith("SQLITE_FULL"):
+            return StoreUnavailableError(
+                f"The disk of {self.path} is full. Nothing was changed. Make room, and try again."
+            )
+        if name.startswith(
+            ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")
+        ):
+            return StoreUnavailableError(
+                f"{self.path} cannot be read or written: {error} ({name}). Nothing was changed. See that "
+                "this user may write it and its directory, and that the disk is well."
+            )
+        return StoreCorruptError(
+            f"{self.path} cannot be read as a ledger: {error} ({name}). Nothing was changed, and no budget "
+            "is begun anew. Restore the file from a backup; to give its budgets up, move it away."
+        )
+
+    # -- forks ---------------------------------------------------------------------------------------
+
+    def before_fork(self) -> bool:
+        """Close, and keep others out: nothing of SQLite's must be inherited. False where that fails."""
+        if not self._mutex.acquire(timeout=2 * PATIENCE):
+            return False
+        try:
+            self._close()
+        except (sqlite3.Error, StoreError):
+            self._mutex.release()
+            return False
+        return True
+
+    def after_fork_in_parent(self) -> None:
+        """Let others in again."""
+        self._mutex.release()
+
+    def after_fork_in_child(self, closed: bool) -> None:
+        """Begin anew with what was closed before the fork; what was not stays shut, and referenced."""
+        self._mutex = threading.Lock()
+        if closed:
+            self._pid = os.getpid()
+        elif self._lock_file is not None:
+            self._lock_file.close()  # else the child would keep its parent's lock alive
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # mode=rw: SQLite itself must never make a file, for an empty one would be a fresh budget.
+    connection = sqlite3.connect(
+        Path(path).as_uri() + "?mode=rw",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
+    )
+    try:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute("PRAGMA journal_size_limit = 16777216").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _fill(path: str) -> None:
+    connection = _connect(path)
+    try:
+        schema.create(connection)
+    finally:
+        connection.close()
+
+
+_engines: dict[str, Engine] = {}
+_engines_lock = threading.Lock()
+_held_over_fork: list[tuple[Engine, bool]] = []
+
+
+def engine_for(path: str) -> Engine:
+    """The process's one engine for this file."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise ConfigurationError(
+            f"The file store needs SQLite 3.37 or later; this Python has {sqlite3.sqlite_version}. "
+            "Use a newer Python, or a memory store."
+        )
+    with _engines_lock:
+        engine = _engines.get(path)
+        if engine is None:
+            engine = _engines[path] = Engine(path)
+        engine.users += 1
+        return engine
+
+
+def leave(engine: Engine) -> None:
+    """Close the engine with its last user."""
+    with _engines_lock:
+        engine.users -= 1
+        if engine.users == 0:
+            _engines.pop(engine.path, None)
+            engine.close()
+
+
+def _before_fork() -> None:
+    _engines_lock.acquire()
+    _held_over_fork.extend((engine, engine.before_fork()) for engine in _engines.values())
+
+
+def _after_fork_in_parent() -> None:
+    for engine, closed in _held_over_fork:
+        if closed:
+            engine.after_fork_in_parent()
+    _held_over_fork.clear()
+    _engines_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _engines_lock
+    for engine, closed in _held_over_fork:
+        engine.after_fork_in_child(closed)
+    _held_over_fork.clear()
+    _engines_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

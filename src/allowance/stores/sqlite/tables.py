@@ -1,0 +1,264 @@
+"""The rows, in SQLite. See `allowance.ledger.tables.Tables`."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from allowance.ledger.holds import HoldRow, fingerprint
+from allowance.ledger.records import (
+    Account,
+    AccountKey,
+    Ask,
+    Declaration,
+    Entry,
+    EntryKind,
+    HoldState,
+    Terms,
+)
+from allowance.ledger.tables import Adjustment
+from allowance.stores.sqlite import sql
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["SQLiteTables"]
+
+_MANY_IDS: Final = 10_000
+
+
+class SQLiteTables:
+    """Rows of one connection; used within a transaction only."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._ids: dict[AccountKey, int] = {}
+
+    def begin(self) -> int:
+        """Begin a transaction; the latest time that one before it saw."""
+        if len(self._ids) >= _MANY_IDS:
+            self._ids.clear()
+        row = self._execute(sql.CLOCK).fetchone()
+        return int(row[0])
+
+    def keep_clock(self, now: int) -> None:
+        """Remember the time that this transaction saw."""
+        self._execute(sql.KEEP_CLOCK, (now,))
+
+    def account(self, key: AccountKey) -> Account | None:
+        row = self._execute(sql.ACCOUNT, key).fetchone()
+        if row is None:
+            return None
+        self._ids[key] = row[0]
+        return _account(row)
+
+    def keep(self, account: Account) -> None:
+        terms, declared = account.terms, account.declared
+        row = (
+            *(terms.limit, terms.duration, terms.align, terms.timezone, terms.uncapped),
+            None if declared is None else _dump_declaration(declared),
+            *(account.created_at, account.window_start, account.window_end),
+            *(account.spent, account.held, account.version),
+        )
+        number = self._ids.get(account.key)
+        if number is None:
+            added = self._execute(sql.ADD_ACCOUNT, (*account.key, *row))
+            self._ids[account.key] = int(added.lastrowid or 0)
+        else:
+            self._execute(sql.KEEP_ACCOUNT, (*row, number))
+
+    def projects(self, kind: str, name: str) -> Sequence[str]:
+        rows = self._execute(sql.PROJECTS, (kind, name))
+        return [project for (project,) in rows]
+
+    def hold(self, hold_id: str) -> HoldRow | None:
+        row = self._execute(sql.HOLD, (hold_id,)).fetchone()
+        return None if row is None else _hold(row)
+
+    def add_hold(self, row: HoldRow) -> None:
+        windows = [[*key, start] for key, start in row.windows]
+        content = fingerprint(row.content) if isinstance(row.content, Ask) else row.content
+        self._execute(
+            sql.ADD_HOLD,
+            (
+                *(row.hold_id, str(row.state), row.amount, row.expected, row.bound),
+                *(json.dumps(windows, ensure_ascii=False), _text(row.model)),
+                *(row.reserved_at, row.expires_at, row.charged),
+                *(row.shrunk, row.clamped, row.replaced, content),
+            ),
+        )
+
+    def keep_hold(self, row: HoldRow) -> None:
+        self._execute(sql.KEEP_HOLD, (str(row.state), row.expires_at, row.charged, row.hold_id))
+
+    def due(self, now: int) -> list[HoldRow]:
+        return [_hold(row) for row in self._execute(sql.DUE, (now,))]
+
+    def unsettled(self) -> list[HoldRow]:
+        """Open and expired holds, oldest first."""
+        rows = [_hold(row) for row in (*self._execute(sql.OPEN), *self._execute(sql.EXPIRED))]
+        return sorted(rows, key=lambda row: (row.reserved_at, row.hold_id))
+
+    def spent(self, key: AccountKey, start: int, end: int | None) -> int:
+        (total,) = self._execute(
+            sql.SPENT,
+            (self._id(key), start, end, end),
+        ).fetchone()
+        return int(total)
+
+    def held(self, key: AccountKey, start: int, end: int | None) -> int:
+        rows = [_hold(row) for row in self._execute(sql.OPEN)]
+        return sum(
+            row.amount
+            for row in rows
+            if start <= row.reserved_at
+            and (end is None or row.reserved_at < end)
+            and any(key == named for named, _ in row.windows)
+        )
+
+    def adjustment(self, adjustment_id: str) -> Adjustment | None:
+        row = self._execute(sql.ADJUSTMENT, (adjustment_id,)).fetchone()
+        return None if row is None else Adjustment(AccountKey(*row[:3]), row[3])
+
+    def add_adjustment(self, adjustment_id: str, adjustment: Adjustment) -> None:
+        self._execute(
+            sql.ADD_ADJUSTMENT,
+            (adjustment_id, self._id(adjustment.key), adjustment.amount),
+        )
+
+    def add_entry(
+        self,
+        key: AccountKey,
+        kind: EntryKind,
+        amount: int,
+        at: int,
+        posted_at: int,
+        window_start: int,
+        hold_id: str | None = None,
+        model: str | None = None,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        unconfirmed: bool = False,
+        counted: bool = False,
+        reason: str = "",
+    ) -> None:
+        self._execute(
+            sql.ADD_ENTRY,
+            (
+                *(self._id(key), str(kind), amount, at, posted_at, window_start, hold_id, _text(model)),
+                *(input_tokens, output_tokens, unconfirmed, counted, _text(reason)),
+            ),
+        )
+
+    def accounts_after(self, project: str | None, last: AccountKey, count: int) -> list[Account]:
+        """The next accounts in order of their keys."""
+        rows = self._execute(
+            sql.ACCOUNTS_AFTER,
+            (*last, project, project, count),
+        )
+        return [_account(row) for row in rows]
+
+    def entries_after(self, last: int, since: int | None, until: int | None, count: int) -> list[Entry]:
+        """The next entries of all accounts in the order in which they were posted."""
+        rows = self._execute(
+            sql.ENTRIES_AFTER,
+            (last, since, since, until, until, count),
+        )
+        return [_entry(row) for row in rows]
+
+    def entry_numbers(self, key: AccountKey, since: int | None, until: int | None) -> list[int]:
+        """The numbers of an account's entries in the order in which they were posted."""
+        if self.account(key) is None:
+            return []
+        rows = self._execute(
+            sql.ENTRY_NUMBERS,
+            (self._id(key), -(2**62) if since is None else since, until, until),
+        )
+        return sorted([number for (number,) in rows])
+
+    def entries_of(self, numbers: Sequence[int]) -> list[Entry]:
+        """The entries of these numbers."""
+        rows = self._execute(sql.ENTRIES, (json.dumps(numbers),))
+        return [_entry(row) for row in rows]
+
+    def misposted(self) -> list[str]:
+        """Holds whose entries do not add up to what they were charged, in words."""
+        rows = self._execute(sql.MISPOSTED)
+        wrong = [f"hold {row[0]}: entries add up to {row[1]}, it was charged {row[2]}" for row in rows]
+        missing = self._execute(sql.UNPOSTED)
+        return wrong + [f"hold {hold_id}: it was charged, and has no entry" for (hold_id,) in missing]
+
+    def damage(self) -> list[str]:
+        """What SQLite itself finds wrong with the file."""
+        found = [str(line) for (line,) in self._execute(sql.INTEGRITY)]
+        return [] if found == ["ok"] else found
+
+    def _id(self, key: AccountKey) -> int:
+        number = self._ids.get(key)
+        if number is None:
+            row = self._execute(sql.ACCOUNT_ID, key).fetchone()
+            number = self._ids[key] = int(row[0])
+        return number
+
+    def forget(self) -> None:
+        """Drop what is remembered of rows: a transaction that may have made some was undone."""
+        self._ids.clear()
+
+
+def _text(text: str | None) -> str | None:
+    """A text that UTF-8 can say: half a surrogate pair, in a model's name, must not cost the entry."""
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    return Account(
+        AccountKey(row[1], row[2], row[3]),
+        _terms(*row[4:9]),
+        None if row[9] is None else _load_declaration(row[9]),
+        *row[10:16],
+    )
+
+
+def _hold(row: tuple[Any, ...]) -> HoldRow:
+    return HoldRow(
+        hold_id=row[0],
+        state=HoldState(row[1]),
+        amount=row[2],
+        expected=row[3],
+        bound=bool(row[4]),
+        windows=tuple([(AccountKey(*key), start) for *key, start in json.loads(row[5])]),
+        model=row[6],
+        reserved_at=row[7],
+        expires_at=row[8],
+        charged=row[9],
+        shrunk=bool(row[10]),
+        clamped=bool(row[11]),
+        replaced=bool(row[12]),
+        content=row[13],
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    seq, project, kind, name, why, *rest = row
+    rest[8:10] = [bool(rest[8]), bool(rest[9])]
+    return Entry(seq, AccountKey(project, kind, name), EntryKind(why), *rest)
+
+
+@lru_cache(maxsize=1024)
+def _terms(*columns: Any) -> Terms:
+    return Terms(*columns)
+
+
+@lru_cache(maxsize=1024)
+def _dump_declaration(declared: Declaration) -> str:
+    return json.dumps([getattr(declared, name) for name in Declaration.__slots__])
+
+
+@lru_cache(maxsize=1024)
+def _load_declaration(text: str) -> Declaration:
+    return Declaration(*json.loads(text))
