@@ -20,7 +20,6 @@ _SERVER_TOOLS: Final = ("web_search", "web_fetch", "code_execution", "tool_searc
 def read_messages(draft: Draft, arguments: Mapping[str, Any]) -> None:
     """Read one call of Anthropic's; ``max_tokens`` is required there and includes the thinking."""
     draft.read(arguments, _MESSAGES)
-    draft.see_cache(arguments)
     draft.read_cap(arguments, "max_tokens", "max_tokens_to_sample")
 
 
@@ -50,6 +49,10 @@ def _tools(draft: Draft, value: object) -> None:
             uses = as_count(field(tool, "max_uses"), "max_uses")
             searches = None if uses is None or searches is None else searches + uses
     draft.web_searches = searches
+
+
+def _cache_control(draft: Draft, value: object) -> None:
+    draft.see_cache(value)
 
 
 def _speed(draft: Draft, value: object) -> None:
@@ -89,6 +92,7 @@ _MESSAGES: Final[Readers] = {
     "tools": _tools,
     "stream": _stream,
     "service_tier": _service_tier,
+    "cache_control": _cache_control,
     "speed": _speed,
     "inference_geo": _region,
     "output_config": _output_config,

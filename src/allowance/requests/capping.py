@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from allowance.requests.fields import members
+from allowance.requests.fields import field
 
 if TYPE_CHECKING:
     from allowance.requests.request import Request
@@ -14,44 +14,67 @@ if TYPE_CHECKING:
 __all__ = ["with_cap"]
 
 
+_CAPS: Final = (
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+    "max_tokens_to_sample",
+)
+
+_HOLDERS: Final = ("config", "generationConfig", "generation_config", "extra_body")
+
+
 def with_cap(arguments: Mapping[str, Any], request: Request, cap: int) -> dict[str, Any]:
     """The arguments with ``cap`` tokens as the most that each reply may have.
 
-    Only copies are changed: the caller's dicts and objects stay as they are. Where the call had a cap,
-    the same argument carries the new one. A call without a cap argument comes back unchanged.
+    Only copies are changed: the caller's dicts and objects stay as they are. Every cap that the call
+    has, and that is larger, becomes ``cap``; a call without one gets it under ``request.cap_name``,
+    where its API has such an argument.
     """
     changed = dict(arguments)
-    name = request.cap_name
-    if name is None:
-        return changed
-    if name == "maxOutputTokens":
-        changed["generationConfig"] = {**(changed.get("generationConfig") or {}), name: cap}
-    elif request.api == "gemini":
-        changed["config"] = _set(changed.get("config"), name, cap)
-    elif "model" not in changed:
-        _cap_body(changed, name, cap)
-    else:
-        changed[name] = cap
+    if isinstance(changed.get("model"), str):
+        return dict(_capped(changed, request, cap))
+    for name, value in arguments.items():
+        if name not in ("self", "cls") and isinstance(field(value, "model"), str):
+            changed[name] = _capped(value, request, cap)
+            break
     return changed
 
 
-def _cap_body(changed: dict[str, Any], name: str, cap: int) -> None:
-    """Set the cap in the one argument that holds the request."""
-    for key, value in changed.items():
-        named = None if key in ("self", "cls") else members(value)
-        if named is not None and isinstance(named.get("model"), str):
-            changed[key] = _set(value, name, cap)
-            return
+def _capped(call: Any, request: Request, cap: int) -> Any:
+    for name in _HOLDERS:
+        inner = field(call, name)
+        lowered = _lowered(inner, cap)
+        if lowered is not inner:
+            call = _set(call, name, lowered)
+    call = _lowered(call, cap)
+    if request.max_output is not None or request.cap_name is None:
+        return call
+    if request.api != "gemini":
+        return _set(call, request.cap_name, cap)
+    holder = "config"
+    if request.cap_name == "maxOutputTokens":
+        holder = "generation_config" if field(call, "generation_config") else "generationConfig"
+    return _set(call, holder, _set(field(call, holder), request.cap_name, cap))
 
 
-def _set(holder: object, name: str, cap: int) -> Any:
+def _lowered(holder: Any, cap: int) -> Any:
+    for name in _CAPS:
+        given = field(holder, name)
+        if isinstance(given, int) and given > cap:
+            holder = _set(holder, name, cap)
+    return holder
+
+
+def _set(holder: object, name: str, value: object) -> Any:
     if holder is None:
-        return {name: cap}
+        return {name: value}
     if isinstance(holder, Mapping):
-        return {**holder, name: cap}
+        return {**holder, name: value}
     copy_model = getattr(holder, "model_copy", None)
     if copy_model is not None:
-        return copy_model(update={name: cap})
+        return copy_model(update={name: value})
     changed = copy.copy(holder)
-    setattr(changed, name, cap)
+    setattr(changed, name, value)
     return changed

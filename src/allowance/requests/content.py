@@ -75,11 +75,10 @@ def add_content(draft: Draft, value: object, depth: int = 0) -> None:
 
 def _add_block(draft: Draft, block: Mapping[str, Any], depth: int) -> None:
     draft.count_part(depth)
-    if block.get("cache_control") is not None:
-        draft.see_cache(block)
     kind = block.get("type")
     reader = _BLOCKS.get(kind) if isinstance(kind, str) else None
     if reader is not None:
+        draft.see_cache(block.get("cache_control"))
         reader(draft, block, depth)
         return
     for key, value in block.items():
@@ -87,6 +86,8 @@ def _add_block(draft: Draft, block: Mapping[str, Any], depth: int) -> None:
 
 
 def _add_member(draft: Draft, key: object, value: object, depth: int) -> None:
+    if key == "cache_control":
+        draft.see_cache(value)
     if value is None or key in _NO_TEXT or str(key).startswith("_"):
         return
     if isinstance(value, str):

@@ -13,7 +13,6 @@ from allowance.requests.fields import (
     as_list,
     endless,
     field,
-    members,
     plain,
 )
 from allowance.requests.request import Api, Attachment, Image, Request
@@ -124,19 +123,19 @@ class Draft:
             return
         for tool in found:
             self.tools.append(tool if type(tool) is dict else plain(tool))
-            self.see_cache(tool)
+            self.see_cache(field(tool, "cache_control"))
 
     def add_schema(self, schema: object) -> None:
-        """Keep a JSON schema, or the schema of a pydantic class, that the reply must follow."""
-        if type(schema) is dict or isinstance(schema, type) or members(schema):
-            self.schemas.append(schema if type(schema) is dict else plain(schema))
+        """Keep a JSON schema, or the schema of a class (or a ``list`` of it), that the reply must follow."""
+        written = schema if type(schema) is dict else plain(schema)
+        if isinstance(written, dict) and written:
+            self.schemas.append(written)
 
-    def see_cache(self, block: object) -> None:
+    def see_cache(self, mark: object) -> None:
         """Note a ``cache_control`` mark; an hour is longer than the default of five minutes."""
-        mark = field(block, "cache_control")
-        if mark is not None and field(mark, "type") is not None:
-            ttl = field(mark, "ttl")
-            self.cache_ttl = "1h" if ttl == "1h" or self.cache_ttl == "1h" else "5m"
+        if field(mark, "type") is not None:
+            hour = field(mark, "ttl") == "1h" or self.cache_ttl == "1h"
+            self.cache_ttl = "1h" if hour else "5m"
 
     def set_choices(self, value: object, name: str) -> None:
         """Take the larger of several numbers of replies."""

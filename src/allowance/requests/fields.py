@@ -107,9 +107,8 @@ def _plain(value: object, depth: int, left: list[int]) -> Any:
     left[0] -= 1
     if depth > MAX_DEPTH or left[0] < 0:
         raise endless()
-    schema = getattr(value, "model_json_schema", None) if isclass(value) else None
-    if schema is not None:
-        return schema()
+    if isclass(value) or hasattr(value, "__origin__"):
+        return _schema(value, depth, left)
     items = as_list(value)
     if items is not None:
         return [_plain(item, depth + 1, left) for item in items]
@@ -123,6 +122,16 @@ def _plain(value: object, depth: int, left: list[int]) -> Any:
         for name, item in named.items()
         if item is not None and not str(name).startswith("_")
     }
+
+
+def _schema(hint: Any, depth: int, left: list[int]) -> dict[str, object]:
+    """What becomes of a class, or a hint such as ``list[Answer]``, where it says how a reply must look."""
+    schema = getattr(hint, "model_json_schema", None)
+    if schema is not None:
+        return dict(schema())
+    inner = [_plain(each, depth + 1, left) for each in getattr(hint, "__args__", ())]
+    named = {name: str(each) for name, each in getattr(hint, "__annotations__", {}).items()}
+    return {"type": getattr(hint, "__name__", str(hint)), "items": inner, "properties": named}
 
 
 def _declaration(function: Any) -> dict[str, object]:

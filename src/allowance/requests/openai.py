@@ -112,6 +112,12 @@ def _input(draft: Draft, value: object) -> None:
         add_messages(draft, value)
 
 
+def _prompt(draft: Draft, value: object) -> None:
+    # A function of the user's own that takes a prompt sends it as one message.
+    _input(draft, value)
+    draft.messages = max(1, draft.messages)
+
+
 def _instructions(draft: Draft, value: object) -> None:
     if isinstance(value, str):
         draft.texts += ("system", value)
@@ -162,6 +168,7 @@ _COMMON: Final[Readers] = {
 _CHAT: Final[Readers] = {
     **_COMMON,
     "messages": add_messages,
+    "prompt": _prompt,
     "response_format": _response_format,
     "web_search_options": _web_search,
     "prediction": _prediction,
