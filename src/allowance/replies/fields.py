@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 __all__ = ["EMPTY", "View", "amount", "as_dict", "count", "items", "seconds", "text", "tier", "view"]
 
-_PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), list, tuple, set, frozenset)
+_PLAIN = (str, bytes, bytearray, int, float, complex, type(None), list, tuple, set, frozenset)
 _MOST_TOKENS = 10**12  # more than any bill: a larger figure is a mistake or an attack
 
 
@@ -98,6 +98,8 @@ def count(value: object) -> int | None:
     """
     if type(value) is int:
         return value if 0 <= value <= _MOST_TOKENS else None
+    if value is None:
+        return None
     if isinstance(value, str):
         return count(int(value)) if value.isascii() and value.isdigit() and len(value) <= 13 else None
     if isinstance(value, (float, Decimal)) and math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def _measure(reply: object, deeper: int) -> Usage | None:
 def _read(reply: object, fields: View) -> Usage | None:
     usage = fields.get("usage")
     if usage is not None:
-        if callable(usage) and count(view(usage).get("input_tokens")) is None:
+        if inspect.isroutine(usage) and "all_messages" in fields:
             usage = _called(usage)
         read = by_usage(fields, view(usage), hidden_params(reply))
         if read is not None:
@@ -86,17 +87,17 @@ def by_usage(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
 
     ``reply`` is empty for a bare usage object; ``hidden`` are LiteLLM's parameters of the reply.
     """
-    if usage.get("prompt_tokens") is not None or usage.get("completion_tokens") is not None:
-        return read_chat(reply, usage, hidden)
-    if usage.get("inputTokens") is not None:
-        return read_converse(reply, usage)
-    billed = usage.get("billed_units")
-    if billed is not None:
-        return read_cohere(reply, view(billed))
-    if usage.get("prompt_token_count") is not None or usage.get("promptTokenCount") is not None:
-        return read_gemini(reply, usage)
-    if usage.get("eval_count") is not None or usage.get("prompt_eval_count") is not None:
-        return read_ollama(reply, usage)
+    return (
+        read_chat(reply, usage, hidden)
+        or read_converse(reply, usage)
+        or read_cohere(reply, view(usage.get("billed_units")))
+        or read_gemini(reply, usage)
+        or read_ollama(reply, usage)
+        or _by_input_tokens(reply, usage)
+    )
+
+
+def _by_input_tokens(reply: View, usage: View) -> Usage | None:
     if _is_pydantic_ai(reply, usage):
         return read_pydantic_ai(reply, usage)
     return read_messages(reply, usage) if _is_anthropic(reply, usage) else read_inclusive(reply, usage)
@@ -110,6 +111,9 @@ def _is_pydantic_ai(reply: View, usage: View) -> bool:
 
 def _is_anthropic(reply: View, usage: View) -> bool:
     """Anthropic and OpenAI's Responses both say ``input_tokens`` and mean different things by it."""
+    for name in ("cache_read_input_tokens", "cache_creation_input_tokens"):
+        if count(usage.get(name)) is not None:
+            return True
     if usage.get("input_tokens_details") is not None or reply.get("object") == "response":
         return False
     return (
@@ -148,7 +152,7 @@ def _generations(fields: View) -> Usage | None:
 
 def _called(usage: Any) -> object:
     try:
-        return usage()  # Pydantic AI before 2: a method without arguments
+        return usage()  # Pydantic AI before 2 has a method here
     except Exception:  # noqa: BLE001  # something else that is called usage, which carries none
         return None
 

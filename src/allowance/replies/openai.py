@@ -217,9 +217,11 @@ def read_images(reply: View) -> Usage | None:
 
 def hidden_params(reply: object) -> View:
     """LiteLLM's parameters of a reply of its own; empty for others."""
-    kind = type(reply)
-    if kind is dict or "_hidden_params" not in getattr(kind, "__private_attributes__", ()):
-        hidden = getattr(reply, "__dict__", EMPTY).get("_hidden_params")
-    else:
+    private = getattr(type(reply), "__private_attributes__", None)
+    if private is None:
+        hidden = view(reply).get("_hidden_params")
+    elif "_hidden_params" in private:
         hidden = (getattr(reply, "__pydantic_private__", None) or EMPTY).get("_hidden_params")
+    else:
+        return EMPTY
     return hidden if isinstance(hidden, dict) else EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 from allowance.replies.fields import View, count, items, text, view
@@ -107,7 +108,7 @@ def _last_response(reply: View) -> View:
     if text(reply.get("model_name")) is not None:
         return reply
     messages = reply.get("all_messages")
-    if not callable(messages):
+    if not inspect.isroutine(messages):
         return {}
     try:
         history = items(messages())

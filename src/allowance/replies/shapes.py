@@ -21,8 +21,8 @@ def is_stream(result: object) -> bool:
     event streams, any other iterator. Not files, texts, containers, nor replies that can be iterated.
     """
     kind = type(result)
-    if isinstance(result, _NEVER) or hasattr(kind, "__pydantic_fields__"):
-        return False
+    if isinstance(result, _NEVER) or hasattr(kind, "__pydantic_fields__") or callable(result):
+        return False  # what can be called is a mock: it would pass for anything
     if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
         return not _is_cursor(kind)
     return hasattr(kind, "__iter__") and hasattr(kind, "get_initial_response")
@@ -40,7 +40,7 @@ def is_manager(result: object) -> bool:
     files, locks or connections: a manager has nothing but its entering and leaving.
     """
     kind = type(result)
-    if isinstance(result, _NEVER) or is_stream(result) or hasattr(kind, "__pydantic_fields__"):
+    if isinstance(result, _NEVER) or is_stream(result) or callable(result):
         return False
     enters = hasattr(kind, "__enter__") and hasattr(kind, "__exit__")
     aenters = hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")
@@ -68,7 +68,7 @@ def body_of(result: object) -> object | None:
     response = view(result).get("http_response") if is_raw(result) else result
     fields = view(response)
     read = fields.get("json")
-    if type(fields.get("status_code")) is not int or not callable(read):
+    if type(fields.get("status_code")) is not int or not inspect.isroutine(read):
         return None
     if fields.get("is_closed") is False or fields.get("_content_consumed") is False:
         return None
