@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from allowance.calls.events import EventKind, Hook
     from allowance.calls.stack import Frame
     from allowance.calls.views import View
-    from allowance.ledger.records import Account, Grant, Settlement
+    from allowance.ledger.records import Account, Grant, Scope, Settlement
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
     from allowance.replies.usage import Usage
@@ -47,6 +47,10 @@ class Group:
         self.store = store
         self.frames = frames
         self.grant: Grant | None = None
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """The accounts with their terms, as an ask or a posting names them."""
+        return tuple([frame.scope for frame in self.frames if frame.scope is not None])
 
     def unlimited(self) -> bool:
         """Whether, as far as is known, no limit is in force here that could stop a call (R9)."""
@@ -87,6 +91,7 @@ class Charge:
         "_open",
         "_price",
         "_provider",
+        "_request",
         "books",
         "call_id",
         "cap",
@@ -108,6 +113,7 @@ class Charge:
         self.replaced = False
         self._provider = provider
         self._price: Price | None = None
+        self._request: Request | None = None
         self._groups = _groups(frames)
         self._hooks = _hooks(books, frames)
         self._cheap = 0
@@ -133,6 +139,7 @@ class Charge:
             UnknownUserError: a budget does not exist, and nobody gave terms for it.
             StoreUnavailableError: a budget that has a limit cannot be asked.
         """
+        self._request = request
         self._price = find_price(self.books, request)
         if self._price is None:
             self._reserve_unpriced(request)
@@ -187,7 +194,7 @@ class Charge:
     def _ask(self, group: Group, quote: Quote, replacing: str | None) -> Grant | Denial | None:
         ask = Ask(
             hold_id=self.call_id,
-            scopes=tuple([frame.scope for frame in group.frames if frame.scope is not None]),
+            scopes=group.scopes(),
             floor=quote.amount if quote.capped else quote.floor,
             amount=quote.amount,
             ceiling=quote.ceiling,
@@ -249,25 +256,14 @@ class Charge:
         if not self._end():
             return
         amount, reason = self._cost(usage)
-        self._post(
-            Posting(
-                hold_id=self.call_id,
-                amount=amount,
-                model=usage.model or self.model,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                counted=usage.counted,
-                reason=reason,
-            )
-        )
+        self._post(amount, usage, reason=reason)
         if self.model is not None and not usage.counted:
             self.books.quoting.observe(self.model, usage.output_tokens)
 
     def settle_expected(self, reason: str) -> None:
         """Post the likely cost, marked unconfirmed: nobody can tell what this call did (R12)."""
         if self._end():
-            amount = 0 if self.quote is None else self.quote.expected
-            self._post(Posting(self.call_id, amount, model=self.model, unconfirmed=True, reason=reason))
+            self._post(0 if self.quote is None else self.quote.expected, None, reason=reason)
 
     def release(self, reason: str) -> None:
         """Let the holds go: the call was not sent, or cost nothing."""
@@ -322,20 +318,33 @@ class Charge:
         except UnknownModelError:
             return 0, "no price is known for the model"
 
-    def _post(self, posting: Posting) -> None:
+    def _post(self, amount: int, usage: Usage | None, *, reason: str) -> None:
+        """Write what the call cost to every account over it; without usage it is unconfirmed."""
         for frame in self.frames:
-            frame.add_cost(posting.amount)
-        if all(group.store is not process.STORE for group in self._groups):
-            process.count(posting.amount)
+            frame.add_cost(amount)
+        in_process = False
         for group in self._groups:
-            own = _for_group(posting, group)
-            settled = self._write(group, partial(group.store.settle, own))
+            in_process = in_process or group.store is process.STORE
+            posting = Posting(
+                self.call_id,
+                amount,
+                group.scopes(),
+                (usage and usage.model) or self.model,
+                0 if usage is None else usage.input_tokens,
+                0 if usage is None else usage.output_tokens,
+                usage is None,
+                usage is not None and usage.counted,
+                reason,
+            )
+            settled = self._write(group, partial(group.store.settle, posting))
             if settled is None:
-                self._tell("failed", group.accounts(), posting.amount, unconfirmed=posting.unconfirmed)
+                self._tell("failed", group.accounts(), amount, unconfirmed=usage is None)
             else:
-                self._posted(group, settled, posting.unconfirmed)
+                self._posted(group, settled, unconfirmed=usage is None)
+        if not in_process:
+            process.count(amount)
 
-    def _posted(self, group: Group, settled: Settlement, unconfirmed: bool) -> None:
+    def _posted(self, group: Group, settled: Settlement, *, unconfirmed: bool) -> None:
         group.saw(settled.accounts)
         if not self._hooks:
             return
@@ -354,7 +363,7 @@ class Charge:
             return write()
         except StoreUnavailableError as error:
             log.warning("%s did not take a write; it will be tried again. %s", group.store.url, error)
-            lifeline.retry(write)
+            lifeline.retry(group.store, write)
         except BudgetError:
             log.exception("%s refused to write what a paid call cost.", group.store.url)
         return None
@@ -427,17 +436,3 @@ def _unlimited(frame: Frame) -> bool:
         return account.terms.limit is None
     declared = None if frame.scope is None else frame.scope.declared
     return declared is not None and declared.creates and declared.limit is None
-
-
-def _for_group(posting: Posting, group: Group) -> Posting:
-    return Posting(
-        hold_id=posting.hold_id,
-        amount=posting.amount,
-        scopes=tuple([frame.scope for frame in group.frames if frame.scope is not None]),
-        model=posting.model,
-        input_tokens=posting.input_tokens,
-        output_tokens=posting.output_tokens,
-        unconfirmed=posting.unconfirmed,
-        counted=posting.counted,
-        reason=posting.reason,
-    )
