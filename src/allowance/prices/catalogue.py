@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from allowance.errors import ConfigurationError, UnknownModelError
 from allowance.money import nanos_up
 from allowance.prices.data import PriceData, shipped_data
 from allowance.prices.names import candidates, is_free_variant, is_local
+from allowance.prices.overrides import Overrides, read_overrides
 from allowance.prices.price import Price
 
 if TYPE_CHECKING:
@@ -42,23 +43,27 @@ class Catalogue:
         self,
         load: Callable[[], PriceData] | None = None,
         *,
-        overrides: Mapping[str, Price | Mapping[str, Any]] | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
         self._load = load or shipped_data
         self._data: PriceData | None = None
         self._lock = threading.Lock()
-        own = {name: _own_price(name, price) for name, price in (overrides or {}).items()}
+        own = read_overrides(overrides) if overrides is not None else {}
         self._own = {name.strip().lower(): price for name, price in own.items()}
         self._patterns = [(name, price) for name, price in self._own.items() if set(name) & set("*?[")]
         self._resolve = lru_cache(maxsize=_MOST_CACHED)(self._look_up)
 
-    def with_overrides(self, prices: Mapping[str, Price | Mapping[str, Any]]) -> Catalogue:
+    def with_overrides(self, prices: Overrides) -> Catalogue:
         """A catalogue in which these come first, then this one's own overrides, then its data.
 
+        Args:
+            prices: prices by model, or a JSON file of them, see `Overrides`.
+
         Raises:
-            ConfigurationError: names the model and the rate that is wrong.
+            ConfigurationError: names the file, the model and the rate that is wrong.
         """
-        return Catalogue(lambda: self.data, overrides={**prices, **_without(self._own, prices)})
+        first = {name.strip().lower(): price for name, price in read_overrides(prices).items()}
+        return Catalogue(lambda: self.data, overrides={**first, **_without(self._own, first)})
 
     @property
     def data(self) -> PriceData:
@@ -192,15 +197,8 @@ class Catalogue:
         return Price(**known, model=self.data.names[name.lower()], rule=rule)
 
 
-def _own_price(name: str, price: Price | Mapping[str, Any]) -> Price:
-    if not isinstance(price, Price):
-        price = Price(**{"model": name, **price})
-    return price.named(model=price.model or name, rule="override", source=price.source or "override")
-
-
 def _without(prices: Mapping[str, Price], names: Iterable[str]) -> dict[str, Price]:
-    taken = {name.strip().lower() for name in names}
-    return {name: price for name, price in prices.items() if name not in taken}
+    return {name: price for name, price in prices.items() if name not in set(names)}
 
 
 def _beside(asked: str, named: str) -> list[str]:

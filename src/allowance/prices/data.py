@@ -19,7 +19,8 @@ __all__ = ["Entry", "PriceData", "read_data", "shipped_data"]
 Entry: TypeAlias = "dict[str, Any] | str"
 """The arguments of `Price`; or another name, which stands for the same price."""
 
-FORMAT = 1
+VERSION = 1
+"""Of the format; the figures' is their date."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class PriceData:
             f"{json.dumps(name)}:{json.dumps(entry, separators=(',', ':'))}"
             for name, entry in sorted(self.entries.items())
         )
-        head = json.dumps({"format": FORMAT, "as_of": self.as_of, "sources": self.sources})
+        head = json.dumps({"version": VERSION, "as_of": self.as_of, "sources": self.sources})
         return f'{head[:-1]}, "prices": {{\n{lines}\n}}}}\n'
 
 
@@ -67,14 +68,14 @@ def read_data(text: str | bytes, what: str) -> PriceData:
     """
     try:
         held = json.loads(text)
-        if held["format"] != FORMAT or not isinstance(held["prices"], dict):
-            raise KeyError("format")
+        if held["version"] != VERSION or not isinstance(held["prices"], dict):
+            raise KeyError("version")
         return PriceData(
             as_of=str(held["as_of"]), sources=tuple(map(str, held["sources"])), entries=held["prices"]
         )
     except (ValueError, TypeError, KeyError):
         raise ConfigurationError(
-            f"{what} is no price catalogue of format {FORMAT}; `allowance prices refresh` writes one"
+            f"{what} is no price catalogue of version {VERSION}; `allowance prices refresh` writes one"
         ) from None
 
 

@@ -14,7 +14,7 @@ _EXACT: Final = Context(prec=60)
 _HIGHEST: Final = 10_000
 
 
-class Refused(Exception):  # noqa: N818  # the reason why an entry is left out, not an error of the run
+class Refused(Exception):  # noqa: N818  # why an entry is left out; no run fails by it
     """A figure that is not to be believed, and why."""
 
 

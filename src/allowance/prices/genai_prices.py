@@ -34,11 +34,14 @@ _RATES: Final = {
 }
 """Its names of rates; ours, and for how many of our units its figure is."""
 
+# Its names of Bedrock's models are its own, and would stand for the makers' models at Bedrock's prices;
+# those of Hugging Face are of hosts behind a router; "decisions" is a tier of OpenAI's.
+_SKIPPED: Final = ("aws", "huggingface_", "openai-decisions")
+
 # How other lists write the names of these providers' models.
 _PLACES: Final = {
     "openai": ("openai", ""),
     "anthropic": ("anthropic", ""),
-    "aws": ("bedrock", ""),
     "google": ("gemini", "gemini/"),
     "x-ai": ("xai", "xai/"),
     "together": ("together_ai", "together_ai/"),
@@ -47,7 +50,7 @@ _PLACES: Final = {
     "voyageai": ("voyage", "voyage/"),
     "github-copilot": ("github_copilot", "github_copilot/"),
 }
-_SKIPPED: Final = ("huggingface_", "openai-decisions")
+_ENDINGS: Final = ("-", "/", ".", ":", "@")
 
 
 def is_genai_prices(held: object) -> bool:
@@ -69,6 +72,8 @@ def read_genai_prices(held: list[Mapping[str, Any]]) -> Iterator[tuple[str, Entr
         name, prefix = _PLACES.get(place, (place, f"{place}/"))
         for model in provider["models"]:
             first = f"{prefix}{model['id']}"
+            if first.endswith(_ENDINGS) or (place == "google" and "claude" in first):
+                continue  # the beginning of a name, or another maker's model, which Vertex AI has
             try:
                 entry = _entry(model, name)
             except Refused as reason:
@@ -84,7 +89,8 @@ def _names(match: Mapping[str, Any]) -> Iterator[str]:
     """The names that a model's rule tells in full; the beginning of a name is the model's own, undated."""
     for clause in match.get("or") or (match,):
         name = clause.get("equals") or clause.get("starts_with")
-        if name and not name.endswith(("-", "/", ".", ":")):
+        # A fine-tuned model never stands for another one.
+        if name and not name.endswith(_ENDINGS) and not name.startswith("ft:"):
             yield name
 
 
@@ -107,6 +113,10 @@ def _entry(model: Mapping[str, Any], provider: str) -> dict[str, Any] | None:
         variants += [{**condition, **part} for part in (rates, *tiers) if part]
     if not base and not variants:
         return None
+    if any(word in model["id"] for word in ("audio", "realtime")) and not any(
+        "audio" in rate for rate in base
+    ):
+        raise Refused("a model of speech without a price for it")
     facts: dict[str, Any] = {"provider": provider, "source": "genai-prices"}
     if model.get("context_window"):
         facts["max_input_tokens"] = int(model["context_window"])
