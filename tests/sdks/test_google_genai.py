@@ -98,11 +98,23 @@ async def test_each_async_call_is_metered_once(
     assert bool(recorder.only.arguments.get("stream")) is name.endswith("stream")
 
 
-def test_each_request_of_a_function_calling_loop_is_metered(
-    client: genai.Client, recorder: Recorder, provider: Provider
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, config: client.models.generate_content(model=MODEL, contents="hi", config=config),
+        lambda client, config: client.chats.create(model=MODEL, config=config).send_message("hi"),
+    ],
+    ids=["models", "chats"],
+)
+@pytest.mark.parametrize("config", [types.GenerateContentConfig(tools=[weather]), {"tools": [weather]}])
+def test_each_request_of_a_function_calling_loop_is_metered_as_a_bounded_one(
+    ask: Callable[[genai.Client, Any], Any],
+    config: Any,
+    client: genai.Client,
+    recorder: Recorder,
+    provider: Provider,
 ) -> None:
-    config = types.GenerateContentConfig(tools=[weather])
-    client.chats.create(model=MODEL, config=config).send_message("how is the weather?")
+    ask(client, config)
     assert len(provider.posts) == len(recorder.calls) == 2
     requests = [read(call.arguments, api=call.api) for call in recorder.calls]
     assert [request.unbounded for request in requests if request] == [(), ()]

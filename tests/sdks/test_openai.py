@@ -143,6 +143,7 @@ FREE: dict[str, Callable[[openai.OpenAI], Any]] = {
     "moderation": lambda c: c.moderations.create(input="hi"),
     "token count": lambda c: c.responses.input_tokens.count(model="gpt-4o-mini", input="hi"),
     "retrieval": lambda c: c.responses.retrieve("r1"),
+    "stored chats": lambda c: c.chat.completions.list(),
     "stored chat": lambda c: c.chat.completions.update("c1", metadata={}),
     "cancel": lambda c: c.responses.cancel("r1"),
     "conversation": lambda c: c.conversations.create(),
