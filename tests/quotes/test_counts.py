@@ -183,6 +183,8 @@ def test_several_replies_are_all_held(quote: Make) -> None:
         ("gemini-2.5-pro", 135),
         ("mistral-large-latest", 150),
         ("nobody-knows-it", 150),
+        ("azure/my-deployment", 140),
+        ("groq/openai/gpt-oss-120b", 150),
     ],
 )
 def test_other_families_count_with_their_factor_and_are_no_bound(

@@ -255,6 +255,10 @@ def test_automatic_function_calling_is_unbounded_unless_it_is_disabled() -> None
     assert request(model="gemini-2.5-pro", contents="Hi", config=declared).unbounded == ()
 
 
+def test_embedding_has_no_output() -> None:
+    assert request(model="gemini-embedding-001", contents=["a", "b"]).max_output == 0
+
+
 def test_geminis_tier() -> None:
     assert (
         request(model="gemini-2.5-pro", contents="Hi", config={"service_tier": "FLEX"}).service_tier == "flex"

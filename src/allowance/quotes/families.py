@@ -43,6 +43,7 @@ class Family:
 # dated system text, and gpt-oss with some 70 tokens of its own.
 _O200K: Final = Family("openai", exact=True)
 _CL100K: Final = Family("openai", "cl100k_base", exact=True)
+_DEPLOYMENT: Final = Family("openai", factor=140)
 _CLAUDE: Final = Family("claude", factor=140, usual=115, per_message=5, per_call=8, per_tools=600)
 _CLAUDE_NEW: Final = Family("claude-new", factor=200, usual=150, per_message=5, per_call=8, per_tools=600)
 _GEMINI: Final = Family("gemini", factor=135, usual=105, per_tools=200)
@@ -65,10 +66,10 @@ _GEMINI_VERSION: Final = re.compile(r"gemini-(\d+)")
 def family_of(model: str, provider: str | None = None) -> Family:
     """The family of a model by its name, whatever provider prefix stands before it.
 
-    An unknown name is taken for one of the open models, whose factor is the widest, unless the provider
-    is OpenAI or Azure, whose deployments may bear any name.
+    An unknown name is taken for one of the open models, whose factor is the widest, but at Azure, where
+    a deployment of OpenAI's may bear any name.
     """
-    name = model.lower().rpartition("/")[2]
+    prefix, _, name = model.lower().rpartition("/")
     if "claude" in name:
         return _CLAUDE_NEW if _is_new_claude(name) else _CLAUDE
     if name.startswith(("gemini", "gemma")):
@@ -76,9 +77,9 @@ def family_of(model: str, provider: str | None = None) -> Family:
         return _GEMINI_2 if version and int(version[1]) < 3 else _GEMINI
     if _CL100K_NAMES.match(name):
         return _CL100K
-    if _OPENAI_NAMES.match(name) or (provider in ("openai", "azure") and "oss" not in name):
+    if _OPENAI_NAMES.match(name):
         return _O200K
-    return _OPEN
+    return _DEPLOYMENT if "azure" in (provider, prefix) else _OPEN
 
 
 def _is_new_claude(name: str) -> bool:

@@ -11,6 +11,7 @@ from allowance.errors import ConfigurationError
 from allowance.quotes.families import Family, family_of
 from allowance.quotes.history import OutputHistory
 from allowance.quotes.measure import Measure, measure
+from allowance.quotes.projected import projected
 from allowance.quotes.quote import Quote
 from allowance.quotes.tokens import Count, count_bytes, count_texts
 from allowance.quotes.vocabularies import Vocabularies
@@ -186,8 +187,8 @@ def _quote(
 
 
 def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
-    if request.api == "chat" and not found.audio and not found.images:
-        return Usage(input_tokens=into, output_tokens=out)
+    if _is_plain(request, found):
+        return projected(into, out)
     pictures = request.api == "images"
     spoken = request.api == "speech"
     return Usage(
@@ -203,6 +204,19 @@ def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
         web_searches=request.web_searches or 0,
         images=request.choices if pictures else 0,
         characters=sum(map(len, request.texts)) if spoken else 0,
+    )
+
+
+def _is_plain(request: Request, found: Measure) -> bool:
+    """Whether tokens are all that there is to price."""
+    return not (
+        found.audio
+        or found.images
+        or request.web_searches
+        or request.service_tier
+        or request.speed
+        or request.region
+        or request.api in ("images", "speech")
     )
 
 

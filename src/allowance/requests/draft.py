@@ -104,7 +104,7 @@ class Draft:
         """Refuse content that has no end.
 
         Raises:
-            ConfigurationError: at more than sixty levels, or a million blocks.
+            ConfigurationError: at more than sixty levels, or 250,000 parts.
         """
         self.parts += 1
         if depth > MAX_DEPTH or self.parts > MAX_PARTS:

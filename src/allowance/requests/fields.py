@@ -25,7 +25,7 @@ __all__ = [
 MAX_DEPTH = 60
 """How deep arguments may be nested: deeper than any provider accepts, and far from Python's own limit."""
 
-MAX_PARTS = 1_000_000
+MAX_PARTS = 250_000
 """How many parts one call may have: content that holds itself would go on for ever."""
 
 
@@ -95,7 +95,7 @@ def plain(value: object) -> Any:
     """A copy of a value that JSON can hold: objects become their members, classes their JSON schema.
 
     Raises:
-        ConfigurationError: where it is nested more than sixty deep, has more than a million parts, or
+        ConfigurationError: where it is nested more than sixty deep, has more than 250,000 parts, or
             holds itself.
     """
     return _plain(value, 0, [MAX_PARTS])

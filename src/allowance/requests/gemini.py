@@ -39,6 +39,8 @@ def read_gemini(draft: Draft, arguments: Mapping[str, Any]) -> None:
     draft.cap_name = "max_output_tokens"
     draft.read(arguments, _ARGUMENTS)
     draft.messages = max(1, draft.messages)
+    if "embed" in draft.model:
+        draft.max_output = 0
 
 
 def _settings(draft: Draft, settings: object) -> None:
@@ -52,6 +54,10 @@ def _settings(draft: Draft, settings: object) -> None:
 def _rest_settings(draft: Draft, settings: object) -> None:
     draft.cap_name = "maxOutputTokens"
     _settings(draft, settings)
+
+
+def _stream(draft: Draft, value: object) -> None:
+    draft.stream = value is True
 
 
 def _cap(draft: Draft, value: object) -> None:
@@ -170,6 +176,7 @@ _ARGUMENTS: Final[Readers] = {
     **_SETTINGS,
     "contents": _add_contents,
     "config": _settings,
+    "stream": _stream,
     "generationConfig": _rest_settings,
     "generation_config": _rest_settings,
 }
