@@ -24,7 +24,10 @@ _WARNINGS_OF_SDKS = (
     # google-genai's asynchronous client subclasses aiohttp's session.
     r"ignore:Inheritance class AiohttpClientSession from ClientSession is discouraged:DeprecationWarning",
     # litellm: pydantic builds the schemas of its replies when the first one is made.
-    r"ignore:Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier:UserWarning",
+    r"ignore:Items? '.*' on TypedDict class '.*' (is|are) using the `ReadOnly` qualifier:UserWarning",
+    # litellm: it looks through every attribute of a chunk that says nothing.
+    r"ignore:Accessing the 'model_.*' attribute on the instance:DeprecationWarning:"
+    "litellm.litellm_core_utils.model_response_utils",
 )
 
 

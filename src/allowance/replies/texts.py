@@ -27,8 +27,11 @@ def texts_of(reply: object) -> tuple[str, ...] | None:
         return tuple(piece for pieces in known for piece in pieces) if known else None
     fields = view(reply)
     kind = fields.get("type")
-    if isinstance(kind, str) and kind.startswith(_EVENTS):
-        return tuple(piece for piece in _event(kind, fields) if piece)
+    if isinstance(kind, str):
+        if kind.startswith(_EVENTS):
+            return tuple(piece for piece in _event(kind, fields) if piece)
+        if kind == "text" and text(fields.get("snapshot")) is not None:
+            return ()  # anthropic's helper repeats each delta with all the text so far
     for name, pieces in _FAMILIES:
         value = fields.get(name)
         if value is not None:
