@@ -18,39 +18,36 @@ from __future__ import annotations
 
 import os as _os
 import sys as _sys
+from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from allowance import sdks as _sdks
-from allowance.calls import process as _process
 from allowance.calls import ready as _ready
-from allowance.calls.ask import cost_of, quote, usage_of
-from allowance.calls.block import Block, budget
-from allowance.calls.budgeted import budgeted
-from allowance.calls.events import Event
-from allowance.calls.metering import SdkMeter as _SdkMeter
-from allowance.calls.threads import carry_budgets as _carry_budgets
-from allowance.errors import (
-    BudgetError,
-    BudgetExceededError,
-    ConfigurationError,
-    HoldConflictError,
-    StoreCorruptError,
-    StoreError,
-    StoreUnavailableError,
-    UnknownModelError,
-    UnknownUserError,
-)
-from allowance.manager import configure
-from allowance.prices.price import Price
-from allowance.quotes.quote import Quote
-from allowance.replies.usage import Usage
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from allowance.calls.ask import cost_of, quote, usage_of
+    from allowance.calls.block import Block, budget
+    from allowance.calls.budgeted import budgeted
+    from allowance.calls.events import Event
+    from allowance.errors import (
+        BudgetError,
+        BudgetExceededError,
+        ConfigurationError,
+        HoldConflictError,
+        StoreCorruptError,
+        StoreError,
+        StoreUnavailableError,
+        UnknownModelError,
+        UnknownUserError,
+    )
+    from allowance.manager import configure
     from allowance.money import Money
+    from allowance.prices.price import Price
+    from allowance.quotes.quote import Quote
+    from allowance.replies.usage import Usage
 
 __version__ = "0.1.0"
 
@@ -77,6 +74,21 @@ __all__ = [
     "usage_of",
 ]
 
+# Loaded when first asked for: importing allowance costs a program that may never make a call next to nothing.
+_HOMES = {
+    "Block": "calls.block",
+    "Event": "calls.events",
+    "Price": "prices.price",
+    "Quote": "quotes.quote",
+    "Usage": "replies.usage",
+    "budget": "calls.block",
+    "budgeted": "calls.budgeted",
+    "configure": "manager",
+    "cost_of": "calls.ask",
+    "quote": "calls.ask",
+    "usage_of": "calls.ask",
+}
+
 max_budget: Money | None = None
 """What this process may spend, in US dollars. None is no cap, 0 refuses what costs. Set it on the module."""
 
@@ -87,8 +99,16 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> _Any:
     if name in ("current_cost", "_current_cost"):
-        return _process.current_cost()
-    raise AttributeError(f"module 'allowance' has no attribute {name!r}")
+        return _import_module("allowance.calls.process").current_cost()
+    home = _HOMES.get(name, "errors" if name in __all__ else None)
+    if home is None:
+        raise AttributeError(f"module 'allowance' has no attribute {name!r}")
+    value = globals()[name] = getattr(_import_module(f"allowance.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "current_cost"})
 
 
 class _Module(_ModuleType):
@@ -96,26 +116,32 @@ class _Module(_ModuleType):
 
     def __setattr__(self, name: str, value: _Any) -> None:
         if name == "max_budget":
-            _process.set_maximum(value)
+            _import_module("allowance.calls.process").set_maximum(value)
             if value is not None:
                 _ready.prepare()
         elif name in ("current_cost", "_current_cost"):
-            raise ConfigurationError(f"{name} is counted, not set. To begin again at zero, begin a process.")
-        elif not name.startswith("_") and not hasattr(self, name) and not isinstance(value, _ModuleType):
-            raise ConfigurationError(
-                f"allowance has nothing named {name!r} to set. Did you mean allowance.max_budget?"
-            )
+            raise _misuse(f"{name} is counted, not set. To begin again at zero, begin a process.")
+        elif not name.startswith("_") and not isinstance(value, _ModuleType) and not hasattr(self, name):
+            raise _misuse(f"allowance has nothing named {name!r} to set. Did you mean allowance.max_budget?")
         super().__setattr__(name, value)
 
 
-def _meter_sdks() -> None:
+def _misuse(message: str) -> Exception:
+    error: Exception = _import_module("allowance.errors").ConfigurationError(message)
+    return error
+
+
+def _make_ready() -> None:
+    """What the first budget needs: the default books, metered SDKs, budgets that follow threads."""
+    _import_module("allowance.manager")
+    _import_module("allowance.calls.threads").carry_budgets()
     if _os.environ.get("ALLOWANCE_INSTRUMENT", "1") != "0":
-        _sdks.instrument(_SdkMeter())
+        meter = _import_module("allowance.calls.metering").SdkMeter()
+        _import_module("allowance.sdks").instrument(meter)
 
 
-_ready.before_first_budget(_meter_sdks)
-_ready.before_first_budget(_carry_budgets)
+_ready.before_first_budget(_make_ready)
 _sys.modules[__name__].__class__ = _Module
 
 if _os.environ.get("ALLOWANCE_MAX_BUDGET"):
-    setattr(_sys.modules[__name__], "max_budget", _os.environ["ALLOWANCE_MAX_BUDGET"])  # noqa: B010  # through the check
+    setattr(_sys.modules[__name__], "max_budget", _os.environ["ALLOWANCE_MAX_BUDGET"])  # noqa: B010  # checked

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from allowance.calls.ready import prepare
 from allowance.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def default_books() -> Books:
     global _default
     books = _default
     if books is None:
+        prepare()  # whoever makes the default books says so there
         with _default_lock:
             books = _default
             if books is None:

@@ -15,7 +15,7 @@ __all__ = ["before_first_budget", "prepare"]
 
 _steps: list[Callable[[], None]] = []
 _ready = False
-_lock = threading.Lock()
+_lock = threading.RLock()  # a step may open a budget itself
 
 
 def before_first_budget(step: Callable[[], None]) -> None:
