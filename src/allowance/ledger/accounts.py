@@ -91,7 +91,7 @@ def declare(account: Account, declared: Declaration, now: int) -> Account:
         uncapped=_given(declared.uncapped, last.uncapped),
         creates=declared.creates or last.creates,
     )
-    return replace(_changed(account, _amended(account.terms, news, lift=False), now), declared=merged)
+    return _changed(account, _amended(account.terms, news, lift=False), now)._replace(declared=merged)
 
 
 def amend(account: Account, given: Declaration, now: int) -> Account:
@@ -110,7 +110,7 @@ def turn(account: Account, now: int) -> Account:
     if end is None or now < end:
         return account
     start, end = window_at(account.terms, account.created_at, now)
-    return replace(account, window_start=start, window_end=end, spent=0, held=0, version=account.version + 1)
+    return account._replace(window_start=start, window_end=end, spent=0, held=0, version=account.version + 1)
 
 
 def in_window(account: Account, at: int) -> bool:
@@ -137,7 +137,7 @@ def post(account: Account, spent: int, held: int) -> Account:
 def _changed(account: Account, terms: Terms, now: int) -> Account:
     check_terms(terms)
     start, end = window_at(terms, account.created_at, now)
-    return replace(account, terms=terms, window_start=start, window_end=end, version=account.version + 1)
+    return account._replace(terms=terms, window_start=start, window_end=end, version=account.version + 1)
 
 
 def _amended(terms: Terms, given: Declaration, *, lift: bool) -> Terms:

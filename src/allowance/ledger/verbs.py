@@ -1,4 +1,8 @@
-"""The verbs of a store, written once over its rows. A store calls them under its lock, with its clock."""
+"""The verbs of a store, written once over its rows. A store calls them under its lock, with its clock.
+
+Each begins by charging the holds whose term is over, so that what a store holds depends on its time
+alone, and not on who asked before.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +78,7 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
 def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
     """See `Store.settle`."""
     check_posting(posting)
+    sweep(tables, now)
     row = tables.hold(posting.hold_id)
     if row is None:
         return _settle_without_hold(tables, posting, now)
@@ -98,6 +103,7 @@ def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
     """See `Store.release`."""
     if not hold_id:
         raise ConfigurationError("A release needs the id of a hold.")
+    sweep(tables, now)
     row = tables.hold(hold_id)
     if row is None:
         tables.add_hold(HoldRow(hold_id, HoldState.RELEASED, 0, 0, False, (), None, now, now))
@@ -124,6 +130,7 @@ def renew(tables: Tables, hold_ids: Sequence[str], ttl: int, now: int) -> None:
     """See `Store.renew`."""
     if ttl <= 0:
         raise ConfigurationError(f"A hold is renewed for a time above zero, not {ttl} microseconds.")
+    sweep(tables, now)
     for hold_id in hold_ids:
         row = tables.hold(hold_id)
         if row is not None and row.state is HoldState.HELD and row.expires_at < now + ttl:
@@ -140,7 +147,7 @@ def define(tables: Tables, key: AccountKey, given: Declaration, declared: bool, 
         if account is None:
             raise _unknown(tables, key)
         if not declared:
-            account = replace(account, declared=None)
+            account = account._replace(declared=None)
     else:
         account = turn(known, now)
         changed = declare(account, given, now) if declared else amend(account, given, now)
@@ -280,7 +287,7 @@ def _recounted(tables: Tables, before: Account, after: Account) -> Account:
     if (start, end) == (before.window_start, before.window_end):
         return after
     key = after.key
-    return replace(after, spent=tables.spent(key, start, end), held=tables.held(key, start, end))
+    return after._replace(spent=tables.spent(key, start, end), held=tables.held(key, start, end))
 
 
 def _freed(old: HoldRow | None, account: Account) -> int:

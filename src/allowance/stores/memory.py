@@ -321,7 +321,7 @@ def _folded(entries: list[Entry]) -> list[tuple[Any, ...]]:
     while len(lines) > KEPT_LINES // 2:
         oldest, second = lines[0], lines[1]
         lines[:2] = [_carried(second, oldest)]
-    return [tuple(getattr(line, name) for name in Entry.__slots__) for line in lines]
+    return [tuple(line) for line in lines]
 
 
 def _carried(entry: Entry, carried: Entry | None) -> Entry:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from allowance.errors import HoldConflictError
@@ -62,7 +61,7 @@ class HoldContract(Bench):
     def test_r3_the_same_ask_again_returns_the_first_grant(self) -> None:
         first = self.granted("a", amount=60)
         again = self.granted("a", amount=60)
-        assert replace(again, accounts=()) == replace(first, accounts=())
+        assert again._replace(accounts=()) == first._replace(accounts=())
         assert self.figures() == (0, 60)
         self.settle("a", 10)
         assert self.granted("a", amount=60).amount == 60
@@ -325,13 +324,13 @@ class HoldContract(Bench):
     def test_asks_that_no_store_can_keep_are_refused(self) -> None:
         good = Ask("a", (budget(),), 1, 2, 3, 1, True, MINUTE)
         bad = [
-            replace(good, hold_id=""),
-            replace(good, scopes=()),
-            replace(good, ttl=0),
-            replace(good, floor=-1),
-            replace(good, floor=3),
-            replace(good, ceiling=10**19),
-            replace(good, amount=True),
+            good._replace(hold_id=""),
+            good._replace(scopes=()),
+            good._replace(ttl=0),
+            good._replace(floor=-1),
+            good._replace(floor=3),
+            good._replace(ceiling=10**19),
+            good._replace(amount=True),
         ]
         for ask in bad:
             self.misuse(partial(self.store.reserve, ask))
