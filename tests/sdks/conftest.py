@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from allowance import sdks
+from allowance.sdks import current
 from tests.provider.clients import close_litellm
 
 from .recorder import Recorder
@@ -24,9 +25,19 @@ def provider() -> Iterator[Provider]:
     provider.close()
 
 
+@pytest.fixture(autouse=True)
+def _instrumented_as_before() -> Iterator[None]:
+    # Importing allowance instruments this process: other tests rely on that.
+    meter = current._meter
+    sdks.uninstrument()
+    yield
+    sdks.uninstrument()
+    if meter is not None:
+        sdks.instrument(meter)
+
+
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
+def recorder() -> Recorder:
     recorder = Recorder()
     sdks.instrument(recorder)
-    yield recorder
-    sdks.uninstrument()
+    return recorder

@@ -29,7 +29,7 @@ from .recorder import Recorder, on
 from .server import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def original_cell(name: str) -> Any:
@@ -52,13 +52,6 @@ def originals() -> list[Any]:
     held += [vars(cls)["send_message_stream"] for cls in (chats.Chat, chats.AsyncChat)]
     held += [original_cell(name) for name in ("completion", "acompletion", "embedding", "text_completion")]
     return held
-
-
-@pytest.fixture(autouse=True)
-def _plain() -> Iterator[None]:
-    sdks.uninstrument()
-    yield
-    sdks.uninstrument()
 
 
 def test_uninstrument_puts_the_very_same_functions_back() -> None:

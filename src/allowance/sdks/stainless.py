@@ -35,6 +35,12 @@ class Endpoint(NamedTuple):
     api: Api
 
 
+class _Target(NamedTuple):
+    api: Api
+    host: str
+    deployment: str | None
+
+
 def base_client_points(
     sdk: str, module: str, endpoints: tuple[Endpoint, ...], provider: Callable[[Any, str], str | None]
 ) -> tuple[Point, ...]:
@@ -42,27 +48,33 @@ def base_client_points(
     patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
 
     @lru_cache(maxsize=512)
-    def family(path: str) -> Api | None:
-        return next((endpoint.api for pattern, endpoint in patterns if pattern.search(path)), None)
+    def target(url: str, base_url: str) -> _Target | None:
+        parts = urlsplit(url)
+        for pattern, endpoint in patterns:
+            if pattern.search(parts.path):
+                host = parts.hostname or urlsplit(base_url).hostname or ""
+                deployment = re.search(r"/deployments/([^/]+)/", parts.path)
+                return _Target(endpoint.api, host, deployment[1] if deployment else None)
+        return None
 
     def read(
         function: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> SdkCall | None:
         options = args[1] if len(args) > 1 else kwargs.get("options")
-        url = urlsplit(str(getattr(options, "url", "")))
-        api = family(url.path)
-        if api is None or str(getattr(options, "method", "")).lower() != "post":
+        if str(getattr(options, "method", "")).lower() != "post":
             return None
-        host = url.hostname or urlsplit(str(getattr(client, "base_url", ""))).hostname or ""
+        found = target(str(getattr(options, "url", "")), str(getattr(client, "base_url", "")))
+        if found is None:
+            return None
         return SdkCall(
             sdk=sdk,
             function=function,
             args=args,
             kwargs=kwargs,
-            arguments=_arguments(options, url.path, stream=bool(kwargs.get("stream"))),
-            api=api,
-            provider=provider(client, host),
-            with_cap=partial(_with_cap, args, kwargs, options) if _takes_cap(options, api) else None,
+            arguments=_arguments(options, found.deployment, stream=bool(kwargs.get("stream"))),
+            api=found.api,
+            provider=provider(client, found.host),
+            with_cap=partial(_with_cap, args, kwargs, options) if _takes_cap(options, found.api) else None,
         )
 
     return tuple(
@@ -76,7 +88,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|/){'/'.join(segments)}/?$")
 
 
-def _arguments(options: Any, path: str, *, stream: bool) -> Mapping[str, Any]:
+def _arguments(options: Any, deployment: str | None, *, stream: bool) -> Mapping[str, Any]:
     """The body's fields, and the files of a form: as the request will carry them."""
     arguments: dict[str, Any] = {
         **_fields(options.json_data),
@@ -87,9 +99,8 @@ def _arguments(options: Any, path: str, *, stream: bool) -> Mapping[str, Any]:
         arguments.setdefault(name, content)
     if stream:
         arguments.setdefault("stream", True)
-    deployment = re.search(r"/deployments/([^/]+)/", path)
     if deployment is not None:
-        arguments.setdefault("model", deployment[1])
+        arguments.setdefault("model", deployment)
     return arguments
 
 
