@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal, localcontext
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, Mock
@@ -67,7 +68,7 @@ def test_anthropics_cache_writes_without_their_terms() -> None:
 
 def test_a_bare_anthropic_usage() -> None:
     read = measure(Message.model_validate(CLAUDE).usage)
-    assert read == replace(CLAUDE_USAGE, model=None)
+    assert read == CLAUDE_USAGE._replace(model=None)
 
 
 def iteration(kind: str, tokens_in: int, tokens_out: int, **fields: Any) -> dict[str, Any]:
@@ -321,11 +322,25 @@ def test_lists_and_tuples_are_summed_part_by_part() -> None:
     first = Usage(model="a", input_tokens=1, output_tokens=2)
     second = Usage(model="b", input_tokens=3, output_tokens=4)
     assert measure((one, "extra")) == first
-    assert measure([one, two, RuntimeError("failed")]) == replace(first, parts=(second,))
+    assert measure([one, two, RuntimeError("failed")]) == first._replace(parts=(second,))
     assert combine([]) is None
+    assert combine([None, first, None]) == first
     loop: list[object] = []
     loop.append(loop)
     assert measure(loop) is None
+
+
+def test_a_reported_cost_stands_for_all_the_parts() -> None:
+    cheap = Usage(model="a", input_tokens=1, reported_cost=Decimal("0.1"))
+    dear = Usage(model="b", input_tokens=2, reported_cost=Decimal("0.2"))
+    unknown = Usage(model="c", input_tokens=3)
+    with localcontext(prec=1):
+        long = replace(cheap, reported_cost=Decimal("0.1234567"))
+        summed = combine([long, dear])
+    assert summed is not None
+    assert summed.reported_cost == Decimal("0.3234567")
+    assert combine([cheap, dear]) == replace(cheap, reported_cost=Decimal("0.3"), parts=(dear,))
+    assert combine([cheap, unknown, dear]) == replace(unknown, parts=(cheap, dear))
 
 
 def test_raw_and_streaming_responses_of_the_sdks(provider: Provider) -> None:

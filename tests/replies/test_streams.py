@@ -161,6 +161,30 @@ def test_anthropic_abandoned_has_its_exact_input_and_no_final_usage(provider: Pr
     assert tally.usage() is None
 
 
+def test_a_helpers_snapshot_is_not_counted_again(provider: Provider) -> None:
+    provider.reply(input_tokens=25, output_tokens=12)
+    with clients.anthropic_sync(provider) as client, client.messages.stream(**CLAUDE) as stream:
+        tally = follow(next(stream) for _ in range(3))
+        seen = tally.texts()
+        tally.see(stream.current_message_snapshot)
+        assert seen
+        assert tally.texts() == seen
+        assert tally.usage() is None
+        final = stream.get_final_message()
+    tally.see(final)
+    assert tally.texts() == ("Hello, how can I help?",)
+    usage = tally.usage()
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (25, 12)
+    with clients.openai_sync(provider) as client:
+        completion = client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+        response = client.responses.create(model="gpt-4o", input="Hi")
+    for whole in (completion, response):
+        tally = follow([whole, whole])
+        assert tally.texts() == ("Hello, how can I help?",)
+        assert tally.usage() == measure(whole)
+
+
 def test_gemini(provider: Provider) -> None:
     provider.reply(input_tokens=40, output_tokens=30, reasoning=9, cached=16, tool=TOOL)
     client = clients.gemini(provider)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 from allowance.replies.fields import View, count, items, text, tier, view
 from allowance.replies.usage import Usage
@@ -16,8 +15,7 @@ def read_messages(reply: View, usage: View) -> Usage | None:
     if read is None:
         return None
     tools = view(usage.get("server_tool_use"))
-    read = replace(
-        read,
+    read = read._replace(
         model=text(reply.get("model")),
         service_tier=tier(usage.get("service_tier")),
         speed=text(usage.get("speed")),
@@ -67,8 +65,7 @@ def _with_iterations(whole: Usage, entries: list[object] | tuple[object, ...]) -
         if part is None:
             continue
         model = text(fields.get("model")) or whole.model
-        part = replace(
-            part,
+        part = part._replace(
             model=model,
             service_tier=whole.service_tier,
             speed=whole.speed,
@@ -83,7 +80,7 @@ def _with_iterations(whole: Usage, entries: list[object] | tuple[object, ...]) -
             others.append(part)
     if others and (whole.input_tokens, whole.output_tokens) != own and _covers(whole, own, others):
         whole = _without(whole, others)
-    return replace(whole, parts=(*others, *compactions))
+    return whole._replace(parts=(*others, *compactions))
 
 
 def _covers(whole: Usage, own: tuple[int, int], others: list[Usage]) -> bool:
@@ -102,7 +99,7 @@ def _without(whole: Usage, others: list[Usage]) -> Usage:
         "cache_write_1h_tokens",
     )
     rest = {name: max(getattr(whole, name) - sum(getattr(p, name) for p in others), 0) for name in names}
-    return replace(whole, **rest)
+    return whole._replace(**rest)
 
 
 def read_converse(reply: View, usage: View) -> Usage | None:

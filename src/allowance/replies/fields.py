@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["EMPTY", "View", "amount", "as_dict", "count", "items", "seconds", "text", "tier", "view"]
+__all__ = ["EMPTY", "EXACT", "View", "amount", "as_dict", "count", "items", "seconds", "text", "tier", "view"]
+
+EXACT = Context(prec=60)
+"""Arithmetic on reported costs, whatever precision the user's own code set for its thread."""
 
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None), list, tuple, set, frozenset)
 _MOST_TOKENS = 10**12  # more than any bill: a larger figure is a mistake or an attack

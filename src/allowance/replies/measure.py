@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from allowance.replies.anthropic import read_converse, read_messages
-from allowance.replies.fields import EMPTY, View, count, items, text, view
+from allowance.replies.fields import EMPTY, EXACT, View, count, items, text, view
 from allowance.replies.gemini import camel, read_embeddings, read_gemini, read_pictures
 from allowance.replies.openai import hidden_params, read_chat, read_images, read_inclusive
 from allowance.replies.others import (
@@ -172,11 +173,20 @@ def _says_nothing(usage: Usage) -> bool:
 
 
 def combine(usages: Iterable[Usage | None]) -> Usage | None:
-    """Several replies' usage as one: the first with the others as its ``parts``, each priced by itself."""
+    """Several replies' usage as one: the first with the others as its ``parts``, each priced by itself.
+
+    A cost that the provider reported stands for a usage and all its parts. So one without such a cost
+    goes first, and where all have one the first bears their sum.
+    """
     real = [usage for usage in usages if usage is not None]
     if len(real) < 2:
         return real[0] if real else None
-    return replace(real[0], parts=(*real[0].parts, *real[1:]))
+    real.sort(key=lambda usage: usage.reported_cost is not None)
+    first, rest = real[0], real[1:]
+    if first.reported_cost is not None:
+        cost = functools.reduce(EXACT.add, [usage.reported_cost or Decimal(0) for usage in real])
+        return first._replace(reported_cost=cost, parts=(*first.parts, *rest))
+    return first._replace(parts=(*first.parts, *rest))
 
 
 def model_of(reply: object) -> str | None:

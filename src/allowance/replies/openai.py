@@ -7,10 +7,9 @@ Perplexity, vLLM: what they add is read where it stands.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from allowance.replies.fields import EMPTY, View, amount, count, items, seconds, text, tier, view
+from allowance.replies.fields import EMPTY, EXACT, View, amount, count, items, seconds, text, tier, view
 from allowance.replies.usage import Usage
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def _reported(usage: View, hidden: View) -> Decimal | None:
     """What the provider says it charged; LiteLLM's own calculation in the same place is not that."""
     ticks = amount(usage.get("cost_in_usd_ticks"))
     if ticks is not None:
-        return ticks / _XAI_TICKS_PER_USD
+        return EXACT.divide(ticks, _XAI_TICKS_PER_USD)
     cost = usage.get("cost")
     if cost is None or (hidden and hidden.get("custom_llm_provider") != "openrouter"):
         return None
@@ -128,7 +127,7 @@ def _reported(usage: View, hidden: View) -> Decimal | None:
     charged = amount(cost)
     if usage.get("is_byok") is True:  # OpenRouter's fee; the key's owner pays the vendor besides
         upstream = amount(_details(usage, "cost_details").get("upstream_inference_cost"))
-        return (charged or 0) + upstream if upstream is not None else None
+        return None if upstream is None else EXACT.add(charged or 0, upstream)
     return charged
 
 
@@ -143,7 +142,7 @@ def _by_model(usage: Usage, raw: View) -> Usage:
             parts.append(part)
     if not parts:
         return usage
-    return replace(parts[0], service_tier=usage.service_tier, parts=tuple(parts[1:]))
+    return parts[0]._replace(service_tier=usage.service_tier, parts=tuple(parts[1:]))
 
 
 def read_inclusive(reply: View, usage: View) -> Usage | None:

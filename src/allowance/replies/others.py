@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 
 from allowance.replies.fields import View, count, items, text, view
 from allowance.replies.openai import read_chat, read_inclusive
@@ -57,8 +56,7 @@ def read_langchain(reply: View, usage: View) -> Usage | None:
     details = view(usage.get("input_token_details"))
     hour = count(details.get("ephemeral_1h_input_tokens")) or 0
     short = count(details.get("ephemeral_5m_input_tokens")) or 0
-    return replace(
-        read,
+    return read._replace(
         model=model,
         provider=text(metadata.get("model_provider")),
         cache_write_tokens=max(read.cache_write_tokens - hour, short),

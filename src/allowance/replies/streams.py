@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields as fields_of
-from dataclasses import replace
 from typing import Any
 
 from allowance.replies.fields import EMPTY, View, as_dict, count, items, text, view
@@ -39,6 +37,7 @@ _LAST_EVENTS = frozenset(
         "image_edit.completed",
     }
 )
+_LAST_STATES = ("completed", "incomplete", "failed")
 
 
 class Tally:
@@ -89,7 +88,7 @@ class Tally:
         if inner is not None and not isinstance(inner, (str, list)):  # openai's helper, Mistral's events
             chunk, fields = inner, view(inner)
         pieces = texts_of(chunk)
-        if pieces:
+        if pieces and not self._is_told_before(pieces, fields):
             self._texts.extend(pieces)
         if self.model is None:
             self.model = model_of(chunk)
@@ -128,7 +127,16 @@ class Tally:
         return self._named(usage)
 
     def _named(self, usage: Usage) -> Usage:
-        return replace(usage, model=self.model) if usage.model is None else usage
+        return usage._replace(model=self.model) if usage.model is None else usage
+
+    def _is_told_before(self, pieces: tuple[str, ...], fields: View) -> bool:
+        """Whether this is a helper's snapshot, the whole reply so far, and what was seen has all of it."""
+        if fields.get("type") != "message" and fields.get("object") not in ("chat.completion", "response"):
+            return False
+        if sum(map(len, pieces)) > sum(map(len, self._texts)):
+            self._texts.clear()
+            return False
+        return True
 
     def _note_usage(self, chunk: object, fields: View) -> None:
         usage, holder = _reported(fields)
@@ -141,7 +149,11 @@ class Tally:
                 self._sum = read if self._sum is None else _added(self._sum, read)
             return
         self._usage.update(fresh)
-        self._provisional = fields.get("type") == "message_start"
+        # Anthropic's first event, and a helper's snapshot before the end, have a start value for the output.
+        kind = fields.get("type")
+        self._provisional = kind == "message_start" or (
+            kind == "message" and fields.get("stop_reason") is None
+        )
         hidden = hidden_params(chunk)
         if hidden:
             self._hidden = hidden
@@ -159,6 +171,8 @@ class Tally:
                 return True
             if kind == "message_delta":
                 return view(fields.get("delta")).get("stop_reason") is not None
+            if kind == "message":
+                return fields.get("stop_reason") is not None
         choices = fields.get("choices")
         if isinstance(choices, list):
             return self._choices_done(choices, fields)
@@ -169,6 +183,7 @@ class Tally:
             fields.get("done") is True  # Ollama
             or fields.get("messageStop") is not None  # Bedrock
             or fields.get("chunk_position") == "last"  # LangChain
+            or (fields.get("object") == "response" and fields.get("status") in _LAST_STATES)
         )
 
     def _choices_done(self, choices: list[Any], fields: View) -> bool:
@@ -211,12 +226,12 @@ def _is_langchain(fields: View, usage: dict[str, Any]) -> bool:
 
 def _added(one: Usage, other: Usage) -> Usage:
     sums = {
-        field.name: getattr(one, field.name) + getattr(other, field.name)
-        for field in fields_of(Usage)
-        if field.name.endswith("_tokens")
+        name: getattr(one, name) + getattr(other, name)
+        for name in Usage._fields
+        if name.endswith("_tokens")
     }
     model = other.model or one.model
-    return replace(one, model=model, provider=other.provider or one.provider, **sums)
+    return one._replace(model=model, provider=other.provider or one.provider, **sums)
 
 
 def _grounded(candidate: View) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal  # noqa: TC003  # dataclasses' annotations are public: typing.get_type_hints resolves them
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = ["Usage"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The billed quantities of one reply.
 
     The two totals are inclusive: ``input_tokens`` counts cached, cache-writing, audio and image tokens
