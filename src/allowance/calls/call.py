@@ -238,7 +238,7 @@ class Call:
         """Usage of a reply that carries none: the quote's input, and its text counted here."""
         if texts is None or self.request is None:
             return None
-        quote = None if self.charge is None else self.charge.quote
+        quote = None if self.charge is None else self.charge.counted()
         return Usage(
             model=self.request.model,
             input_tokens=0 if quote is None else quote.input_tokens,
@@ -250,14 +250,13 @@ class Call:
         """What was seen of a stream that did not end: its stated figures, or its text counted, if more."""
         tally = self.tally
         texts = () if tally is None else tally.texts()
+        if self.request is not None and self.request.choices == 1:
+            texts = ("".join(texts),)  # a stream's pieces need not be whole tokens
         counted = self._counted(texts) or Usage(counted=True)
         known = None if tally is None else tally.known()
         if known is None:
             return counted
-        from dataclasses import replace
-
-        return replace(
-            known,
+        return known._replace(
             input_tokens=known.input_tokens or counted.input_tokens,
             output_tokens=max(known.output_tokens, counted.output_tokens),
             counted=True,

@@ -260,10 +260,17 @@ class Charge:
         if self.model is not None and not usage.counted:
             self.books.quoting.observe(self.model, usage.output_tokens)
 
+    def counted(self) -> Quote | None:
+        """The quote, its input counted even where the byte bound was enough to reserve it."""
+        if self._cheap and self._request is not None and self._price is not None:
+            self.quote = self.books.quoting.quote(self._request, self._price)
+        return self.quote
+
     def settle_expected(self, reason: str) -> None:
         """Post the likely cost, marked unconfirmed: nobody can tell what this call did (R12)."""
         if self._end():
-            self._post(0 if self.quote is None else self.quote.expected, None, reason=reason)
+            quote = self.counted()
+            self._post(0 if quote is None else quote.expected, None, reason=reason)
 
     def release(self, reason: str) -> None:
         """Let the holds go: the call was not sent, or cost nothing."""

@@ -16,7 +16,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from allowance.errors import StoreError
+from allowance.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class _Lifeline:
     def __init__(self) -> None:
         self.open: dict[str, weakref.ref[Call]] = {}
         self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self.unwritten: list[Callable[[], object]] = []
+        self.unwritten: list[tuple[Store, Callable[[], object]]] = []
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
 
@@ -82,18 +82,24 @@ class _Lifeline:
     def rewrite(self) -> None:
         with self.lock:
             waiting, self.unwritten = self.unwritten, []
-        for number, write in enumerate(waiting):
+        left: list[tuple[Store, Callable[[], object]]] = []
+        down: dict[int, StoreError] = {}
+        for store, write in waiting:
+            if id(store) in down:
+                left.append((store, write))
+                continue
             try:
                 write()
-            except StoreError as error:
-                with self.lock:
-                    self.unwritten = waiting[number:] + self.unwritten
-                log.warning(
-                    "%d costs wait for a store that does not answer: %s", len(waiting) - number, error
-                )
-                return
+            except StoreUnavailableError as error:
+                down[id(store)] = error
+                left.append((store, write))
             except Exception:
                 log.exception("A cost could not be written, and cannot be; it is given up.")
+        if left:
+            with self.lock:
+                self.unwritten = left + self.unwritten
+            reasons = " ".join(map(str, down.values()))
+            log.warning("%d costs wait for a store that does not answer: %s", len(left), reasons)
 
 
 _lifeline = _Lifeline()
@@ -116,10 +122,10 @@ def later(job: Callable[[], None]) -> None:
     _lifeline.jobs.put(job)
 
 
-def retry(write: Callable[[], object]) -> None:
+def retry(store: Store, write: Callable[[], object]) -> None:
     """Keep a write that a store did not take, and try it again each round and at exit."""
     with _lifeline.lock:
-        _lifeline.unwritten.append(write)
+        _lifeline.unwritten.append((store, write))
         given_up = len(_lifeline.unwritten) - MOST_RETRIES
         if given_up > 0:
             del _lifeline.unwritten[:given_up]
