@@ -40,6 +40,7 @@ class Engine:
         self._connection: sqlite3.Connection | None = None
         self._tables: SQLiteTables | None = None
         self._identity: Identity | None = None
+        self._latest = 0
 
     def run(self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]) -> T:
         """Run a verb in one transaction, at the store's time; what it raises undoes what it wrote.
@@ -67,7 +68,7 @@ class Engine:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 before = connection.total_changes
-                now = max(clock(), tables.begin())
+                now = self._latest = max(clock(), self._latest, tables.begin())
                 result = verb(tables, now)
                 if connection.total_changes != before:
                     tables.keep_clock(now)

@@ -1,0 +1,222 @@
+"""Both local stores and a plain model live through the same histories, and give the same replies.
+
+``ALLOWANCE_TEST_HISTORIES`` sets how many histories are tried; each has up to 50 steps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from allowance.errors import HoldConflictError, UnknownUserError
+from allowance.ledger.records import (
+    AccountKey,
+    Ask,
+    Declaration,
+    Denial,
+    Grant,
+    HoldState,
+    Posting,
+    Scope,
+    Terms,
+)
+from allowance.stores.contract.bench import DAY, MINUTE, START, ManualClock
+from allowance.stores.memory import MemoryStore
+from allowance.stores.sqlite import SQLiteStore
+from tests.stores.model import ConflictError, Model, UnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.stores.base import Store
+
+KEYS = [AccountKey("p", "user", "a"), AccountKey("p", "user", "b"), AccountKey("q", "team", "c")]
+IDS = [f"h{number}" for number in range(12)]
+
+key = st.sampled_from(KEYS)
+hold_id = st.sampled_from(IDS)
+amount = st.integers(0, 60)
+declaration = st.builds(
+    Declaration,
+    limit=st.sampled_from([None, 0, 50, 100]),
+    duration=st.sampled_from([None, None, "daily", "1h", "monthly", "forever"]),
+    align=st.sampled_from([None, None, "created", "calendar"]),
+    timezone=st.sampled_from([None, None, "UTC", "Europe/Berlin"]),
+    uncapped=st.sampled_from([None, "shrink", "clamp", "reserve", "refuse"]),
+    creates=st.booleans(),
+).filter(lambda given: given.creates or given.limit is None)
+default = st.none() | st.builds(
+    Terms, limit=st.sampled_from([None, 80]), duration=st.sampled_from([None, "1h"])
+)
+scopes = st.lists(
+    st.builds(Scope, key, st.none() | declaration, default), min_size=1, max_size=3, unique_by=lambda s: s.key
+).map(tuple)
+
+
+class Histories(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        # Memory for a disk: the disk's own promises are another test's matter.
+        shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        self.directory = tempfile.mkdtemp(dir=shared)
+        self.clock = ManualClock()
+        self.model = Model()
+        self.stores: list[Store] = [
+            MemoryStore(clock=self.clock),
+            SQLiteStore(f"{self.directory}/a.db", clock=self.clock),
+        ]
+        self.asks: dict[str, Ask] = {}
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            store.close()
+        shutil.rmtree(self.directory)
+
+    def compare(self, expected: Callable[[], Any], actual: Callable[[Store], Any]) -> None:
+        self.model.tick(self.clock.now)
+        wanted = _outcome(expected)
+        for store in self.stores:
+            assert _outcome(lambda store=store: actual(store)) == wanted, store.url
+
+    @rule(
+        hold_id=hold_id,
+        scopes=scopes,
+        amounts=st.tuples(amount, amount, amount).map(sorted),
+        capped=st.booleans(),
+        expected=amount,
+        bounded=st.booleans(),
+        ttl=st.sampled_from([MINUTE, 15 * MINUTE, 3 * DAY]),
+        replacing=st.none() | hold_id,
+    )
+    def reserve(
+        self,
+        hold_id: str,
+        scopes: tuple[Scope, ...],
+        amounts: list[int],
+        capped: bool,
+        expected: int,
+        bounded: bool,
+        ttl: int,
+        replacing: str | None,
+    ) -> None:
+        floor, middle, ceiling = [amounts[1]] * 3 if capped else amounts
+        ask = Ask(hold_id, scopes, floor, middle, ceiling, expected, bounded, ttl, replacing)
+        self.asks.setdefault(hold_id, ask)
+        self.compare(lambda: self.model.reserve(ask), lambda store: _reserved(store.reserve(ask)))
+
+    @rule(hold_id=hold_id)
+    def reserve_again(self, hold_id: str) -> None:
+        ask = self.asks.get(hold_id)
+        if ask is not None:
+            self.compare(lambda: self.model.reserve(ask), lambda store: _reserved(store.reserve(ask)))
+
+    @rule(hold_id=hold_id, amount=amount, scopes=st.just(()) | scopes)
+    def settle(self, hold_id: str, amount: int, scopes: tuple[Scope, ...]) -> None:
+        posting = Posting(hold_id, amount, scopes)
+        self.compare(lambda: self.model.settle(posting), lambda store: _settled(store, posting))
+
+    @rule(hold_id=hold_id)
+    def release(self, hold_id: str) -> None:
+        self.compare(lambda: self.model.release(hold_id), lambda store: _released(store, hold_id))
+
+    @rule(hold_ids=st.lists(hold_id, max_size=3), ttl=st.sampled_from([MINUTE, 30 * MINUTE]))
+    def renew(self, hold_ids: list[str], ttl: int) -> None:
+        self.compare(lambda: self.model.renew(hold_ids, ttl), lambda store: store.renew(hold_ids, ttl))
+
+    @rule(key=key, given=declaration, declared=st.booleans())
+    def define(self, key: AccountKey, given: Declaration, declared: bool) -> None:
+        def defined(store: Store) -> None:
+            store.define(key, given, declared=declared)
+
+        self.compare(lambda: self.model.define(key, given, declared), defined)
+
+    @rule(
+        key=key,
+        amount=st.none() | st.integers(-40, 40),
+        adjustment_id=st.sampled_from([None, None, "x", "y"]),
+    )
+    def adjust(self, key: AccountKey, amount: int | None, adjustment_id: str | None) -> None:
+        def adjusted(store: Store) -> None:
+            store.adjust(key, amount, reason="test", adjustment_id=adjustment_id)
+
+        self.compare(lambda: self.model.adjust(key, amount, adjustment_id), adjusted)
+
+    @rule(micros=st.sampled_from([1, MINUTE, 15 * MINUTE, 60 * MINUTE, DAY, 31 * DAY, -DAY]))
+    def advance(self, micros: int) -> None:
+        self.clock.now = max(START, self.clock.now + micros)
+
+    @invariant()
+    def figures_agree(self) -> None:
+        for key in KEYS:
+            self.compare(lambda key=key: self.model.figures(key), lambda store, key=key: _figures(store, key))
+
+    @invariant()
+    def holds_agree(self) -> None:
+        wanted = {
+            (hold_id, call.state, call.amount, call.charged, call.expires)
+            for hold_id, call in self.model.calls.items()
+            if call.state in ("held", "expired")
+        }
+        for store in self.stores:
+            found = {(h.hold_id, str(h.state), h.amount, h.charged, h.expires_at) for h in store.holds()}
+            assert found == wanted, store.url
+
+    @invariant()
+    def entries_agree(self) -> None:
+        wanted = sorted(self.model.posted)
+        for store in self.stores:
+            assert sorted((e.key, e.amount, e.at) for e in store.entries()) == wanted, store.url
+
+    @invariant()
+    def books_balance(self) -> None:
+        for store in self.stores:
+            assert store.audit() == [], store.url
+
+
+def _outcome(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except (ConflictError, HoldConflictError):
+        return "conflict"
+    except (UnknownError, UnknownUserError):
+        return "unknown"
+
+
+def _reserved(outcome: Grant | Denial) -> tuple[Any, ...]:
+    if isinstance(outcome, Denial):
+        return "denied", outcome.account.key, outcome.amount
+    flags = (outcome.shrunk, outcome.clamped, outcome.bound, outcome.replaced)
+    return "granted", outcome.amount, *flags, outcome.expires_at
+
+
+def _settled(store: Store, posting: Posting) -> tuple[Any, ...]:
+    settlement = store.settle(posting)
+    return settlement.posted, settlement.held, settlement.overrun, settlement.repeated
+
+
+def _released(store: Store, hold_id: str) -> tuple[Any, ...] | None:
+    hold = store.release(hold_id)
+    if hold is None:
+        return None
+    assert isinstance(hold.state, HoldState)
+    return str(hold.state), hold.amount, hold.charged
+
+
+def _figures(store: Store, key: AccountKey) -> tuple[int, int, int | None] | None:
+    account = store.account(key)
+    return None if account is None else (account.spent, account.held, account.terms.limit)
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=int(os.environ.get("ALLOWANCE_TEST_HISTORIES", "60")),
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
