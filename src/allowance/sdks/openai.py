@@ -44,38 +44,4 @@ def _provider(client: Any, host: str) -> str | None:
     return known
 
 
-POINTS = (
-    Endpoint("chat/completions", "chat"),
-    Endpoint("responses", "responses"),
-    Endpoint("responses/compact", "responses"),
-    Endpoint("completions", "completions"),
-    Endpoint("embeddings", "embeddings"),
-    Endpoint("images/generations", "images"),
-    Endpoint("images/edits", "images"),
-    Endpoint("images/variations", "images"),
-    Endpoint("audio/speech", "speech"),
-    Endpoint("audio/transcriptions", "other"),
-    Endpoint("audio/translations", "other"),
-    Endpoint("videos", "other"),
-    Endpoint("videos/edits", "other"),
-    Endpoint("videos/extensions", "other"),
-    Endpoint("videos/*/remix", "other"),
-    Endpoint("threads/runs", "other"),
-    Endpoint("threads/*/runs", "other"),
-    Endpoint("threads/*/runs/*/submit_tool_outputs", "other"),
-)
-"""What costs by the call. All else is free (models, files, moderations, token counts, retrievals, ...) or is
-in `NOT_METERED`."""
-
-NOT_METERED = (
-    "batches, fine-tuning, evals, containers and vector stores (billed apart), realtime and other sockets"
-)
-
-
-def _provider(client: Any, host: str) -> str | None:
-    # An Azure client may be pointed at a gateway of one's own.
-    azure = any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__)
-    return provider_at(host) or ("azure" if azure else None)
-
-
 POINTS = base_client_points("openai", "openai._base_client", _ENDPOINTS, _provider)
