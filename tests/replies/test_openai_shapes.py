@@ -178,6 +178,7 @@ def test_a_bare_usage_object() -> None:
     usage = openai.types.CompletionUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
     assert measure(usage) == Usage(input_tokens=3, output_tokens=4)
     assert measure({"input_tokens": 3, "output_tokens": 4}) == Usage(input_tokens=3, output_tokens=4)
+    assert measure(CHAT_USAGE) is CHAT_USAGE
 
 
 def test_a_plain_dict_with_model_and_usage() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -335,12 +335,12 @@ def test_a_reported_cost_stands_for_all_the_parts() -> None:
     dear = Usage(model="b", input_tokens=2, reported_cost=Decimal("0.2"))
     unknown = Usage(model="c", input_tokens=3)
     with localcontext(prec=1):
-        long = replace(cheap, reported_cost=Decimal("0.1234567"))
+        long = cheap._replace(reported_cost=Decimal("0.1234567"))
         summed = combine([long, dear])
     assert summed is not None
     assert summed.reported_cost == Decimal("0.3234567")
-    assert combine([cheap, dear]) == replace(cheap, reported_cost=Decimal("0.3"), parts=(dear,))
-    assert combine([cheap, unknown, dear]) == replace(unknown, parts=(cheap, dear))
+    assert combine([cheap, dear]) == cheap._replace(reported_cost=Decimal("0.3"), parts=(dear,))
+    assert combine([cheap, unknown, dear]) == unknown._replace(parts=(cheap, dear))
 
 
 def test_raw_and_streaming_responses_of_the_sdks(provider: Provider) -> None:

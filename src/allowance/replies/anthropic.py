@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from allowance.replies.fields import View, count, items, text, tier, view
 from allowance.replies.usage import Usage
 

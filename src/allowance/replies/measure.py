@@ -21,11 +21,10 @@ from allowance.replies.others import (
 )
 from allowance.replies.shapes import body_of
 from allowance.replies.texts import texts_of
+from allowance.replies.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from allowance.replies.usage import Usage
 
 __all__ = ["by_usage", "cached_reply", "combine", "measure", "model_of"]
 
@@ -46,6 +45,8 @@ def measure(reply: object) -> Usage | None:
 
 
 def _measure(reply: object, deeper: int) -> Usage | None:
+    if isinstance(reply, Usage):
+        return reply
     if isinstance(reply, (list, tuple)):
         if not deeper:
             return None

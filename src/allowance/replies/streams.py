@@ -226,9 +226,7 @@ def _is_langchain(fields: View, usage: dict[str, Any]) -> bool:
 
 def _added(one: Usage, other: Usage) -> Usage:
     sums = {
-        name: getattr(one, name) + getattr(other, name)
-        for name in Usage._fields
-        if name.endswith("_tokens")
+        name: getattr(one, name) + getattr(other, name) for name in Usage._fields if name.endswith("_tokens")
     }
     model = other.model or one.model
     return one._replace(model=model, provider=other.provider or one.provider, **sums)
