@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
 
 from allowance.quotes import Quote, Quoting, Vocabularies
 from allowance.quotes.history import START, OutputHistory
-from allowance.quotes.projected import projected
-from allowance.replies.usage import Usage
 from allowance.requests import read
 from tests.quotes.conftest import Flat
 
@@ -105,11 +102,6 @@ def test_pictures_and_speech_are_quoted(quoting: Quoting) -> None:
     assert (pictures.output_tokens, pictures.bound) == (2 * 6_240, True)
     speech = made(quoting, model="gpt-4o-mini-tts", input="Hello there", voice="alloy")
     assert (speech.output_tokens, speech.bound) == (22, False)
-
-
-def test_a_projected_usage_reads_as_a_full_record() -> None:
-    full, light = Usage(input_tokens=3, output_tokens=4), projected(3, 4)
-    assert {one.name: getattr(light, one.name) for one in fields(Usage)} == asdict(full)
 
 
 def test_few_replies_never_lower_the_start() -> None:

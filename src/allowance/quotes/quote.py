@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from allowance.money import format_usd, to_usd
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Quote"]
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A projection in tokens and nano-dollars; the properties give US dollars.
 
     Attributes:

@@ -11,7 +11,6 @@ from allowance.errors import ConfigurationError
 from allowance.quotes.families import Family, family_of
 from allowance.quotes.history import OutputHistory
 from allowance.quotes.measure import Measure, measure
-from allowance.quotes.projected import projected
 from allowance.quotes.quote import Quote
 from allowance.quotes.tokens import Count, count_bytes, count_texts
 from allowance.quotes.vocabularies import Vocabularies
@@ -188,7 +187,7 @@ def _quote(
 
 def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
     if _is_plain(request, found):
-        return projected(into, out)
+        return Usage(input_tokens=into, output_tokens=out)
     pictures = request.api == "images"
     spoken = request.api == "speech"
     return Usage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 __all__ = ["Api", "Attachment", "Image", "Request"]
 
@@ -34,8 +34,7 @@ class Attachment:
     format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call's request. Texts are references to the caller's own strings; nothing is copied.
 
     Attributes:
