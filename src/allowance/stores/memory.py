@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from heapq import merge
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakSet
 
 from allowance.errors import StoreUnavailableError
@@ -39,6 +40,8 @@ KEPT_LINES: Final = 1_000
 
 KEPT_IDS: Final = 100_000
 """Holds that are over, and ids of adjustments, which are remembered."""
+
+_NEVER: Final = 2**63
 
 
 def system_clock() -> int:
@@ -139,7 +142,7 @@ class MemoryStore:
             self._now()
             lines = self._tables.lines
             wanted = lines.values() if key is None else [lines.get(key, ())]
-            found = [Entry(*line) for line in merge(*wanted)]
+            found = list(merge(*wanted))
         return iter(
             [
                 entry
@@ -210,11 +213,11 @@ class _MemoryTables:
     def __init__(self) -> None:
         self.accounts: dict[AccountKey, Account] = {}
         self.holds: dict[str, HoldRow] = {}
-        self.lines: dict[AccountKey, list[tuple[Any, ...]]] = {}
+        self.lines: dict[AccountKey, list[Entry]] = {}
         self.adjustments: dict[str, Adjustment] = {}
         self._open: dict[str, HoldRow] = {}
         self._over: deque[str] = deque()
-        self._next_due: int | None = None
+        self._next_due = _NEVER
         self._seq = 0
 
     def account(self, key: AccountKey) -> Account | None:
@@ -231,31 +234,33 @@ class _MemoryTables:
 
     def add_hold(self, row: HoldRow) -> None:
         self.holds[row.hold_id] = row
-        self.keep_hold(row)
-
-    def keep_hold(self, row: HoldRow) -> None:
         if row.state is HoldState.HELD:
             self._open[row.hold_id] = row
-            if self._next_due is None or row.expires_at < self._next_due:
+            if row.expires_at < self._next_due:
                 self._next_due = row.expires_at
-            return
-        self._open.pop(row.hold_id, None)
+        else:
+            self._remember(row)
+
+    def keep_hold(self, row: HoldRow) -> None:
+        if row.state is not HoldState.HELD and self._open.pop(row.hold_id, None) is not None:
+            self._remember(row)
+
+    def _remember(self, row: HoldRow) -> None:
         self._over.append(row.hold_id)
         if len(self._over) > KEPT_IDS:
-            self._forget(self._over.popleft())
+            del self.holds[self._over.popleft()]
 
     def due(self, now: int) -> list[HoldRow]:
-        # The next term is a lower bound: holds that were settled or renewed meanwhile leave it standing.
-        if self._next_due is None or now < self._next_due:
+        # The next term is a lower bound: a hold that was settled or renewed meanwhile leaves it standing.
+        if now < self._next_due:
             return []
         over = [row for row in self._open.values() if row.expires_at <= now]
-        self._next_due = min(
-            (row.expires_at for row in self._open.values() if row.expires_at > now), default=None
-        )
+        terms = [row.expires_at for row in self._open.values() if row.expires_at > now]
+        self._next_due = min(terms, default=_NEVER)
         return sorted(over, key=lambda row: (row.expires_at, row.hold_id))
 
     def spent(self, key: AccountKey, start: int, end: int | None) -> int:
-        lines = [Entry(*line) for line in self.lines.get(key, ())]
+        lines = self.lines.get(key, ())
         return sum(line.amount for line in lines if start <= line.at and (end is None or line.at < end))
 
     def held(self, key: AccountKey, start: int, end: int | None) -> int:
@@ -292,9 +297,21 @@ class _MemoryTables:
         reason: str = "",
     ) -> None:
         self._seq += 1
-        line = (
-            *(self._seq, key, kind, amount, at, posted_at, window_start, hold_id, model),
-            *(input_tokens, output_tokens, unconfirmed, counted, reason),
+        line = Entry(
+            self._seq,
+            key,
+            kind,
+            amount,
+            at,
+            posted_at,
+            window_start,
+            hold_id,
+            model,
+            input_tokens,
+            output_tokens,
+            unconfirmed,
+            counted,
+            reason,
         )
         lines = self.lines.get(key)
         if lines is None:
@@ -302,39 +319,29 @@ class _MemoryTables:
             return
         lines.append(line)
         if len(lines) > 2 * KEPT_LINES:
-            lines[:-KEPT_LINES] = _folded([Entry(*line) for line in lines[:-KEPT_LINES]])
-
-    def _forget(self, hold_id: str) -> None:
-        row = self.holds.get(hold_id)
-        # An expired hold that was settled later stands in the queue twice; its last place counts.
-        if row is not None and row.state is not HoldState.HELD and hold_id not in self._open:
-            del self.holds[hold_id]
+            lines[:-KEPT_LINES] = _folded(lines[:-KEPT_LINES])
 
 
-def _folded(entries: list[Entry]) -> list[tuple[Any, ...]]:
-    """One line for each window's entries; the oldest windows become one, lest short ones pile up."""
-    sums: dict[int, Entry] = {}
-    for entry in entries:
-        carried = sums.pop(entry.window_start, None)
-        sums[entry.window_start] = _carried(entry, carried)
-    lines = sorted(sums.values(), key=lambda entry: entry.seq)
-    while len(lines) > KEPT_LINES // 2:
-        oldest, second = lines[0], lines[1]
-        lines[:2] = [_carried(second, oldest)]
-    return [tuple(line) for line in lines]
+def _folded(lines: list[Entry]) -> list[Entry]:
+    """One line for each run of a window's lines; if short windows pile up, the older half becomes one."""
+    folded = [_carried(list(run)) for _, run in groupby(lines, key=lambda line: line.window_start)]
+    if len(folded) > KEPT_LINES // 2:
+        half = len(folded) // 2
+        folded[:half] = [_carried(folded[:half])]
+    return folded
 
 
-def _carried(entry: Entry, carried: Entry | None) -> Entry:
+def _carried(run: list[Entry]) -> Entry:
     return Entry(
-        seq=entry.seq,
-        key=entry.key,
+        seq=run[-1].seq,
+        key=run[-1].key,
         kind=EntryKind.CARRIED,
-        amount=entry.amount + (0 if carried is None else carried.amount),
-        at=entry.at if carried is None else max(entry.at, carried.at),
-        posted_at=entry.posted_at,
-        window_start=entry.window_start,
-        input_tokens=entry.input_tokens + (0 if carried is None else carried.input_tokens),
-        output_tokens=entry.output_tokens + (0 if carried is None else carried.output_tokens),
+        amount=sum(line.amount for line in run),
+        at=max(line.at for line in run),
+        posted_at=run[-1].posted_at,
+        window_start=run[-1].window_start,
+        input_tokens=sum(line.input_tokens for line in run),
+        output_tokens=sum(line.output_tokens for line in run),
         reason="older entries, summed up",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from allowance.errors import ConfigurationError
 from allowance.stores.base import Store
@@ -54,7 +54,7 @@ def open_store(store: str | Store) -> Store:
 
 def default_url() -> str:
     """The URL of the file that is used where no store was named."""
-    return f"sqlite:///{default_path()}"
+    return f"sqlite:///{quote(default_path())}"
 
 
 def default_path() -> str:

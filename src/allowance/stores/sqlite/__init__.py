@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
 
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger import verbs
@@ -34,6 +35,7 @@ __all__ = ["SQLiteStore"]
 T = TypeVar("T")
 
 _PAGE: Final = 500
+_IN_URLS: Final = "/:\\~@!$'()*+,;="
 
 
 class SQLiteStore:
@@ -65,7 +67,7 @@ class SQLiteStore:
                 f"A file store needs the path of a file, not {text!r:.80}. For a store in memory: memory://"
             )
         self.path = os.path.join(os.path.realpath(os.path.dirname(text) or "."), os.path.basename(text))
-        self.url = f"sqlite:///{self.path}"
+        self.url = f"sqlite:///{quote(self.path, safe=_IN_URLS)}"
         self._clock = clock
         self._closed = False
         self._engine = engine_for(self.path)
