@@ -56,6 +56,10 @@ def test_bytes_bound_the_count_of_any_text(vocabularies: Vocabularies, text: str
         assert count_tokens(encoding, text) <= byte_length(text)
 
 
+def test_a_lone_surrogate_counts_the_bytes_of_its_code_point() -> None:
+    assert (byte_length("\ud800"), byte_length("é"), byte_length("a"), byte_length("")) == (3, 2, 1, 0)
+
+
 @pytest.mark.parametrize("text", [" " * 1_000_000, "\t" * 1_000_000, "　" * 1_000_000, "a" * 1_000_000])
 def test_runs_that_make_tiktoken_panic_are_counted(vocabularies: Vocabularies, text: str) -> None:
     encoding = vocabularies.get("o200k_base")

@@ -208,9 +208,9 @@ def test_numbers_count_by_their_digits_where_a_vocabulary_splits_them(quote: Mak
 
 
 def test_no_factor_lifts_a_text_above_its_bytes(quote: Make) -> None:
-    made = quote(model="claude-opus-5", messages=[{"content": "∀∃"}], max_tokens=1)
+    made = quote(model="claude-opus-5", messages=[{"content": "a b c d"}], max_tokens=1)
     empty = quote(model="claude-opus-5", messages=[{"content": ""}], max_tokens=1)
-    assert made.input_tokens - empty.input_tokens == 6
+    assert made.input_tokens - empty.input_tokens == 7
     assert made.bound
 
 

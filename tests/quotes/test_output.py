@@ -93,8 +93,11 @@ def test_expected_is_at_most_what_is_held(quoting: Quoting) -> None:
         def cost(self, usage: Any) -> int:
             return 10**15
 
+        def worst(self, usage: Any, request: Any) -> int:
+            return 10**9
+
     quote = made(quoting, Odd(), model="gpt-4o", messages=HELLO, max_tokens=5)
-    assert quote.expected == quote.amount
+    assert quote.expected == quote.amount == 10**9
 
 
 def test_pictures_and_speech_are_quoted(quoting: Quoting) -> None:

@@ -85,7 +85,9 @@ def test_a_slow_download_never_blocks_and_serves_when_it_is_done(nowhere: None, 
     assert (tmp_path / FILE).read_bytes() == the_file(), "kept for the next process"
 
 
-@pytest.mark.parametrize("answer", [OSError("no route to host"), b"<html>a portal's page</html>"])
+@pytest.mark.parametrize(
+    "answer", [OSError("no route to host"), b"<html>a portal's page</html>", b"IQ== 0\n"]
+)
 def test_a_failed_download_is_remembered(nowhere: None, tmp_path: Path, answer: object) -> None:
     asked = []
 
