@@ -1,0 +1,142 @@
+"""Every example runs at once, from anywhere, prints what it promises, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+STAND_IN = "Calls go to a stand-in on this machine: no key, no network, no cost."
+
+
+def run(name: str, home: Path, **environment: str) -> list[str]:
+    """The lines that an example prints; it must end well, and say nothing on stderr."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TIKTOKEN_CACHE_DIR") if name in os.environ
+    }
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        env={**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    if name != "with_litellm.py":  # LiteLLM logs what it likes
+        assert done.stderr == ""
+    assert list(home.rglob("*.db")) == [], "an example must not write to anybody's store"
+    return done.stdout.splitlines()
+
+
+def test_the_quickstart_caps_a_function_in_three_ways(tmp_path: Path) -> None:
+    lines = run("quickstart.py", tmp_path)
+    printed = "\n".join(lines)
+    assert lines[0] == STAND_IN
+    parts = re.split(r"\n\d\. ", printed)[1:]
+    assert [part.split(".")[0] for part in parts] == ["The decorator", "The block", "The process"]
+    assert [part.count("charged") for part in parts] == [3, 2, 3]
+    assert [part.count("refused, and not sent") for part in parts] == [1, 1, 1]
+    assert "The budget of user 'alice' does not cover a call to gpt-4o" in printed
+    assert "The process's budget does not cover a call to gpt-4o" in printed
+    assert "bob     spent $0.001025      left $0.000975" in printed
+    assert lines[-1] == "   process spent $0.004100"
+
+
+def test_of_ten_asynchronous_calls_as_many_are_sent_as_fit(tmp_path: Path) -> None:
+    lines = run("async_calls.py", tmp_path)
+    assert [line.strip() for line in lines if "sent" in line] == [
+        "sent 4, refused 6",
+        "sent 2, refused 8",
+        "sent 1, refused 9",
+    ]
+    assert sum("settled? yes" in line for line in lines) == 3
+    assert lines[-1] == "   spent $0.003588 of $0.004900, and $0.000000 is held"
+
+
+def test_a_stream_is_charged_when_it_ends_and_when_it_is_left(tmp_path: Path) -> None:
+    lines = [line.strip() for line in run("streaming.py", tmp_path)]
+    whole = lines.index("47 words, spent $0.000512")
+    assert lines[whole - 1] == "settled   $0.000512"
+    left = next(line for line in lines if line.startswith("10 words, spent $"))
+    assert 0 < float(left.rpartition("$")[2]) < 0.000512
+    assert lines[-1].startswith("The budget of user 'alice' does not cover a call to gpt-4o")
+    assert sum(line.startswith("reserved") for line in lines) == sum(
+        line.startswith("settled") for line in lines
+    )
+
+
+def test_each_user_of_a_web_service_has_a_budget(tmp_path: Path) -> None:
+    lines = run("web_request.py", tmp_path)
+    assert [line[:8] for line in lines[1:]] == ["ann: 200", "ann: 200", "ann: 402", "ben: 200"]
+    assert re.fullmatch(r"ann: 402 Sorry - no budget until \d\d \w+ \d{4}!", lines[3])
+
+
+def test_litellm_is_capped_in_three_ways(tmp_path: Path) -> None:
+    pytest.importorskip("litellm")
+    lines = [line.strip() for line in run("with_litellm.py", tmp_path)]
+    costs = [float(line.removeprefix("cost $")) for line in lines if line.startswith("cost $")]
+    assert costs[0] == 0.000498
+    assert 0 < costs[1] < 0.001
+    assert any(line.startswith("call 1: the process has spent $") for line in lines)
+    assert lines[-1].startswith("The process's budget does not cover a call to gpt-4o")
+
+
+def test_without_litellm_its_example_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "litellm.py").write_text("raise ImportError('No module named litellm')")
+    lines = run("with_litellm.py", tmp_path, PYTHONPATH=str(tmp_path))
+    assert lines == ["This example needs LiteLLM: pip install litellm"]
+
+
+@pytest.fixture
+def own_endpoint() -> Iterator[tuple[str, list[str | None]]]:
+    """An endpoint of the user's own, and the keys that it was called with."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import stand_in
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    keys: list[str | None] = []
+
+    class Handler(stand_in._Handler):
+        def do_POST(self) -> None:  # noqa: N802  # http.server names it so
+            keys.append(self.headers["Authorization"])
+            super().do_POST()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1", keys
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_with_a_key_the_calls_go_to_the_users_own_endpoint(
+    tmp_path: Path, own_endpoint: tuple[str, list[str | None]]
+) -> None:
+    url, keys = own_endpoint
+    lines = run("quickstart.py", tmp_path, OPENAI_API_KEY="my-key", OPENAI_BASE_URL=url)
+    assert lines[0] == f"Calls go to {url}, with your key."
+    assert keys == ["Bearer my-key"] * 8
+    assert "my-key" not in "\n".join(lines)
+
+
+def test_every_example_is_run_here() -> None:
+    """A further example needs a test; the two helpers are not examples."""
+    source = Path(__file__).read_text()
+    helpers = {"endpoint.py", "stand_in.py"}
+    for path in EXAMPLES.glob("*.py"):
+        assert path.name in helpers or f'run("{path.name}"' in source, f"{path.name} is run by no test"

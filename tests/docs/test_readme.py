@@ -1,0 +1,108 @@
+"""The README keeps its word: its code runs and prints what it says, its commands are those that CI runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from allowance.config import _FROM_ENVIRONMENT, Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def first_line(block: str) -> str:
+    number = README[: README.index(block)].count("\n") + 1
+    return f"line {number}"
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=first_line)
+def test_a_code_block_runs_and_prints_what_it_says(block: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ALLOWANCE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs.run_block"],
+        input=block,
+        env={**environment, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    for promised in re.findall(r"prints: (.*)", block):
+        assert promised in printed
+        printed = printed[printed.index(promised) + 1 :]
+
+
+def test_the_readme_has_its_code_blocks() -> None:
+    assert len(BLOCKS) >= 12
+    assert sum(block.count("prints: ") for block in BLOCKS) >= 10
+
+
+def test_the_quickstart_is_one_command_in_an_environment_of_its_own() -> None:
+    assert command("quickstart") == (
+        "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/python examples/quickstart.py"
+    )
+
+
+def test_ci_runs_the_test_command_of_the_readme_word_for_word() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    finding = re.search(r"""^readme_command\(\) \{\n(.*?)^\}""", script, re.DOTALL | re.MULTILINE)
+    assert finding is not None
+    found = subprocess.run(
+        ["bash", "-euc", f"{finding[0]}\nreadme_command test"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.rstrip("\n") == command("test")
+    assert 'bash -euc "$(readme_command test)"' in script
+    assert ".venv/bin/python -m pytest" in command("test")
+
+
+def command(name: str) -> str:
+    """The one command after its marker."""
+    found = re.search(rf"^<!-- {name}-command -->\n```sh\n(.+)\n```$", README, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    for name in Settings.model_fields:
+        assert f"`{name}`" in README, name
+    for name in _FROM_ENVIRONMENT:
+        assert f"`ALLOWANCE_{name.upper()}`" in README, name
+
+
+def test_every_variable_of_the_code_is_in_the_readme() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    for name in set(re.findall(r"\bALLOWANCE_[A-Z_]*[A-Z]\b", sources)):
+        assert name in README, name
+
+
+def test_every_error_is_in_the_readme() -> None:
+    import allowance
+
+    for name in allowance.__all__:
+        if name.endswith("Error") and name not in ("BudgetError", "StoreError"):
+            assert f"`{name}`" in README, name
+
+
+def test_links_lead_to_files_and_headings_that_exist() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        else:
+            assert (ROOT / target).exists(), target
