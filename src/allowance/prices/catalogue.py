@@ -190,11 +190,12 @@ class Catalogue:
         return None
 
     def _exact(self, name: str, *, rule: str) -> Price | None:
-        entry = self.data.entry(name)
-        if entry is None:
+        found = self.data.entry(name)
+        if found is None:
             return None
+        written, entry = found
         known = {"source": "; ".join(self.data.sources), "as_of": self.data.as_of, **entry}
-        return Price(**known, model=self.data.names[name.lower()], rule=rule)
+        return Price(**known, model=written, rule=rule)
 
 
 def _without(prices: Mapping[str, Price], names: Iterable[str]) -> dict[str, Price]:

@@ -42,13 +42,18 @@ class PriceData:
         """The names as they are written, by their lower-case form."""
         return {name.lower(): name for name in self.entries}
 
-    def entry(self, name: str) -> dict[str, Any] | None:
-        """The arguments of `Price` for a name, in any case; None where the data does not have it."""
+    def entry(self, name: str) -> tuple[str, dict[str, Any]] | None:
+        """The name as it is written, and the arguments of `Price`, for a name in any case.
+
+        For one that stands for another it is the other's; None where the data does not have it.
+        """
         written = self.names.get(name.lower())
-        entry = self.entries[written] if written is not None else None
+        if written is None:
+            return None
+        entry: Entry | None = self.entries[written]
         if isinstance(entry, str):
-            entry = self.entries.get(entry)
-        return entry if isinstance(entry, dict) else None
+            written, entry = entry, self.entries.get(entry)
+        return (written, entry) if isinstance(entry, dict) else None
 
     def dump(self) -> str:
         """As compact JSON, one entry a line, so that two versions can be compared."""

@@ -49,6 +49,8 @@ _REGIONAL: Final = {
 }
 _DAY_NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PER_MILLION: Final = 1_000_000
+_CACHED_BY_DEFAULT: Final = {"fireworks_ai": 2}
+"""Vendors whose cached input costs this part of the input's price where the list says nothing."""
 _NOT_MODELS: Final = frozenset({"sample_spec", "fallback_generalizations"})
 
 
@@ -86,6 +88,13 @@ def read_litellm_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any] | 
     if isinstance(entry.get("tiered_pricing"), list):
         more_base, more = _tiered(entry["tiered_pricing"])
         base, variants = {**base, **more_base}, variants + more
+    for rate in ("input", "output"):
+        # Told for some tier alone, it would be nothing in the ordinary case.
+        told = [variant[rate] for variant in variants if rate in variant]
+        if rate not in base and told:
+            base[rate] = max(told, key=Decimal)
+    if provider in _CACHED_BY_DEFAULT and "input" in base and "cache_read" not in base:
+        base["cache_read"] = figure(base["input"], per=_CACHED_BY_DEFAULT[provider])
     if isinstance(entry.get("off_peak_pricing"), dict):
         variants.append(_off_peak(entry["off_peak_pricing"]))
     if not base and not variants:

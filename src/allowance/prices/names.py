@@ -94,8 +94,8 @@ def candidates(name: str, provider: str | None = None) -> Iterator[tuple[str, st
     """Pairs of a rule and a name to look up, lower-case, the surest first.
 
     The rules: ``exact``; ``provider`` (under the provider's name); ``prefix``, ``region``, ``vendor``,
-    ``revision``, ``dots`` (something was taken off or written otherwise); ``home`` (under the name of
-    the vendor that makes it); ``version`` (a date or the like was taken off); ``fine-tuned``.
+    ``dots`` (something was taken off or written otherwise); ``home`` (under the name of the vendor that
+    makes it); ``version`` (a date or the like was taken off); ``fine-tuned``.
     """
     start = name.strip().lower()
     place = _provider(provider)
@@ -106,12 +106,12 @@ def candidates(name: str, provider: str | None = None) -> Iterator[tuple[str, st
         yield from _fine_tuned(forms)
         return
     for _, form, where in forms:
-        if where not in _HOSTS:
+        if where not in _HOSTS and "/" not in form:
             yield from (("home", f"{home}/{form}") for home in _HOMES)
     for _, form, where in forms:
         for shorter in _without_version(form):
             yield from (("version", key) for _, key in _under("version", shorter, where))
-            if where not in _HOSTS:
+            if where not in _HOSTS and "/" not in form:
                 yield from (("version", f"{home}/{shorter}") for home in _HOMES)
 
 
@@ -161,14 +161,15 @@ def _shorter(form: str, provider: str | None) -> tuple[str, str, str | None] | N
         return "region", form[match.end() :], provider
     if match := _MAKER.match(form):
         return "vendor", form[match.end() :], provider
-    if "claude" in form and (match := _REVISION.search(form)):
-        return "revision", form[: match.start()], provider
     if form.startswith("claude-") and "." in form:
         return "dots", form.replace(".", "-"), provider
     return None
 
 
 def _without_version(form: str) -> Iterator[str]:
+    if (match := _REVISION.search(form)) and match.start():  # Bedrock's, which may stand behind a date
+        form = form[: match.start()]
+        yield form
     for pattern in _VERSIONS:
         if (match := pattern.search(form)) and match.start():
             yield form[: match.start()]

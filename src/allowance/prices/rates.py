@@ -117,7 +117,7 @@ def read_rate(value: object, what: str) -> Decimal:
     exponent = rate.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -_MOST_DECIMALS:
         raise ConfigurationError(f"{what} has more than {_MOST_DECIMALS} decimals: {str(value)[:60]}")
-    return abs(rate)  # -0 is 0
+    return rate.copy_abs() if rate else Decimal(0)  # -0 is 0; abs() would round to the user's precision
 
 
 def scaled(name: str, rate: Decimal) -> int:

@@ -20,7 +20,7 @@ from allowance.prices.litellm_map import is_litellm_map, read_litellm_map
 from allowance.prices.rates import RATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from allowance.prices.data import Entry
 
@@ -73,7 +73,7 @@ def refresh(
         ConfigurationError: the file cannot be read, or is neither of the two lists.
     """
     held = _load(Path(path))
-    entries: list[tuple[str, Entry | Refused | None]]
+    entries: Sequence[tuple[str, Entry | Refused | None]]
     if is_litellm_map(held):
         entries, replace = [*read_litellm_map(held)], True
     elif is_genai_prices(held):
