@@ -23,6 +23,8 @@ from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
+import wrapt as _wrapt
+
 from allowance.calls import ready as _ready
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ def _make_ready() -> None:
 
 
 _ready.before_first_budget(_make_ready)
+_wrapt.register_post_import_hook("allowance.calls.threads:carry_back", "anyio.to_thread")
 _sys.modules[__name__].__class__ = _Module
 
 if _os.environ.get("ALLOWANCE_MAX_BUDGET"):

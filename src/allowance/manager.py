@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.books import Books, Policy, set_default_books
@@ -16,7 +15,7 @@ from allowance.prices.price import Price
 from allowance.quotes.quoting import Quoting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from allowance.calls.events import Hook
     from allowance.config import Settings
@@ -27,6 +26,7 @@ __all__ = ["configure", "make_books"]
 log = logging.getLogger("allowance")
 
 _given: dict[str, Any] = {}
+_SHIPPED = Catalogue()
 
 
 def configure(**settings: Any) -> None:
@@ -57,7 +57,7 @@ def make_books(settings: Settings) -> Books:
     account_key(settings.project, "user", "any")  # refuses a project that no budget could have
     return Books(
         open_store=lambda: _open(settings.store),
-        catalogue=_catalogue(settings.prices),
+        catalogue=_SHIPPED if settings.prices is None else _SHIPPED.with_overrides(settings.prices),
         quoting=Quoting(counter=settings.counter),
         project=settings.project,
         policy=Policy(
@@ -78,15 +78,6 @@ def _open(named: str | Store | None) -> Store:
     store = open_store(default_url() if named is None else named)
     log.info("Budgets are kept in %s.", store.url)
     return store
-
-
-def _catalogue(prices: Mapping[str, Price] | str | Path | None) -> Catalogue:
-    catalogue = Catalogue()
-    if prices is None:
-        return catalogue
-    if isinstance(prices, (str, Path)):
-        return catalogue.with_file(Path(prices))
-    return catalogue.with_overrides(prices)
 
 
 def _default_terms(settings: Settings) -> Terms | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 from allowance.calls.meter import SdkCall
@@ -21,6 +21,9 @@ class Recorder:
 
     def active(self) -> bool:
         return on.get() and not _inside.get()
+
+    def carried(self) -> Context:
+        return copy_context()
 
     def call(self, call: SdkCall) -> Any:
         args, kwargs = self._admit(call)

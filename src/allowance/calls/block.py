@@ -14,9 +14,9 @@ from allowance.calls.stack import Frame, frames_in_force, owning_generator, push
 from allowance.calls.terms import UNSET, declaration, own_account, user_name
 from allowance.calls.views import view_of
 from allowance.errors import ConfigurationError, StoreUnavailableError
-from allowance.ledger.accounts import declare, open_account
+from allowance.ledger.accounts import declare, make_account
 from allowance.ledger.names import account_key
-from allowance.ledger.records import Declaration, Scope
+from allowance.ledger.records import Declaration, Scope, Terms
 from allowance.money import to_usd
 
 if TYPE_CHECKING:
@@ -223,8 +223,10 @@ class Block:
             now = store.account(self._view.key)
             if now is not None:
                 return now
-        seen = self._view.account
-        return seen if seen is not None else open_account(self._scope, 0)
+        if self._view.account is not None:
+            return self._view.account
+        # Its store was down when the block was entered, which only one without a limit survives.
+        return make_account(self._view.key, Terms(limit=None), None, 0)
 
     def _look(self) -> None:
         """See the account when the block is entered; writes only where the terms given here changed."""

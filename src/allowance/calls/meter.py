@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import Context
 
     from allowance.requests.request import Api
 
@@ -46,6 +47,13 @@ class Meter(Protocol):
 
         It is asked before every call of an SDK: it must cost less than 2 µs.
         """
+
+    def carried(self) -> Context:
+        """A copy of this context in which the budgets in force here stay so, after their blocks too.
+
+        It is for a stream that is begun here, and sends its request when it is first read.
+        """
+        ...
 
     def call(self, call: SdkCall) -> Any:
         """Run the call and hand back its reply; a stream comes back as a proxy that follows it."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from allowance.calls import process
 from allowance.calls.books import default_books
 from allowance.calls.call import Call
-from allowance.calls.stack import Frame, enclosing_books, frames_in_force
-from allowance.requests import read
+from allowance.calls.stack import Frame, carried_context, enclosing_books, frames_in_force
+from allowance.requests import Request, read
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from allowance.calls.meter import SdkCall
 
 __all__ = ["SdkMeter"]
@@ -29,6 +31,10 @@ class SdkMeter:
             return process.capped() or any(frame.view is not None for frame in frames)
         return process.capped()
 
+    def carried(self) -> Context:
+        """A context for a stream that is begun here, and sends its request when it is first read."""
+        return carried_context()
+
     def call(self, call: SdkCall) -> Any:
         """Reserve, call, and settle by what comes back."""
         metered = _call(call)
@@ -46,6 +52,12 @@ class SdkMeter:
 
 def _call(call: SdkCall) -> Call:
     request = read(call.arguments, api=call.api, provider=call.provider)
+    if request is None:
+        # Its body names no model (raw bytes, a run of an assistant): its cost is as unknown as an unknown
+        # model's, and what that means is the policy's to say (R10).
+        request = Request(
+            "other", f"a call of {call.sdk} that names no model", unbounded=("nothing is known of it",)
+        )
     return Call(enclosing_books() or default_books(), Frame(layer=True), request)
 
 

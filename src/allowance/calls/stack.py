@@ -18,7 +18,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_ITERABLE_COROUTINE
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Frame",
+    "carried_context",
     "enclosing_books",
     "frames_in_force",
     "owning_generator",
@@ -40,6 +41,7 @@ __all__ = [
     "remove",
     "replace_stack",
     "suspend",
+    "whole_stack",
 ]
 
 
@@ -115,6 +117,8 @@ class Frame:
 
 _stack: ContextVar[tuple[Frame, ...]] = ContextVar("allowance_stack", default=())
 _thread = threading.local()
+_elsewhere: ContextVar[object] = ContextVar("allowance_elsewhere", default=None)
+"""Set in a context that carries budgets on after their blocks: no frame is at home there."""
 
 
 def push(frame: Frame, generator: FrameType | None = None) -> None:
@@ -140,11 +144,31 @@ def suspend(frame: Frame) -> None:
         _stack.set(tuple(other for other in frames if other is not frame))
 
 
+def whole_stack() -> tuple[Frame, ...]:
+    """All frames that this context holds, in force here or not: what `replace_stack` puts back."""
+    return _stack.get()
+
+
 def replace_stack(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     """Set the whole stack, as a worker that begins someone's work does; returns the one before."""
     before = _stack.get()
     _stack.set(frames)
     return before
+
+
+def carried_context() -> Context:
+    """A copy of this context for work that is begun here and done later, by the same task or thread.
+
+    What is in force here stays in force there, even after its block was left: as in a task begun here.
+    """
+    context = copy_context()
+    context.run(_begin_elsewhere, frames_in_force())
+    return context
+
+
+def _begin_elsewhere(frames: tuple[Frame, ...]) -> None:
+    _stack.set(frames)
+    _elsewhere.set(object())
 
 
 def frames_in_force() -> tuple[Frame, ...]:
@@ -188,6 +212,9 @@ def _at_home(frame: Frame) -> bool:
 
 def _here(*, referred: bool = True) -> Any:
     """What runs this code: the asyncio task, else the thread (by a token: idents are used again)."""
+    elsewhere = _elsewhere.get()
+    if elsewhere is not None:
+        return elsewhere
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None:
         loop = asyncio._get_running_loop()

@@ -4,7 +4,8 @@ A context variable alone does not reach a thread. Three functions are wrapped, f
 ``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit``
 (a job runs under the budgets of whoever submits it, not of whoever made the pool: none included), and
 ``anyio.to_thread.run_sync``, which runs in a copy of the caller's context: a block that a FastAPI
-dependency opens there is carried back to the request.
+dependency opens there is carried back to the request. The last is wrapped as allowance is imported: the
+first budget may be opened inside it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from allowance.calls.stack import Frame, frames_in_force, replace_stack
+from allowance.calls.stack import Frame, frames_in_force, replace_stack, whole_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["carry_budgets"]
+__all__ = ["carry_back", "carry_budgets"]
 
 _lock = threading.Lock()
 _done = False
@@ -37,7 +38,6 @@ def carry_budgets() -> None:
         _done = True
     wrapt.wrap_function_wrapper(threading.Thread, "start", _start)
     wrapt.wrap_function_wrapper(concurrent.futures.ThreadPoolExecutor, "submit", _submit)
-    wrapt.register_post_import_hook(_carry_back, "anyio.to_thread")
 
 
 def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
@@ -72,7 +72,8 @@ def _job(frames: tuple[Frame, ...], function: Callable[..., Any], *args: Any, **
         replace_stack(before)
 
 
-def _carry_back(module: ModuleType) -> None:
+def carry_back(module: ModuleType) -> None:
+    """Wrap ``anyio.to_thread``'s ``run_sync``; wrapt calls this when that module is imported."""
     wrapt.wrap_function_wrapper(module, "run_sync", _run_sync)
 
 
@@ -83,11 +84,11 @@ async def _run_sync(run_sync: Callable[..., Any], _: Any, args: Any, kwargs: Any
     left: list[tuple[Frame, ...]] = []
 
     def job(*job_args: Any) -> Any:
-        before = frames_in_force()
+        before = whole_stack()
         try:
             return function(*job_args)
         finally:
-            if (after := frames_in_force()) != before:
+            if (after := whole_stack()) is not before:
                 left.append(after)
 
     try:

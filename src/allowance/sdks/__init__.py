@@ -7,6 +7,6 @@ not imported yet is patched when it is.
 
 from __future__ import annotations
 
-from .registry import Coverage, coverage, instrument, uninstrument
+from allowance.sdks.registry import Coverage, coverage, instrument, uninstrument
 
 __all__ = ["Coverage", "coverage", "instrument", "uninstrument"]

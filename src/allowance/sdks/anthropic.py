@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hosts import provider_at
-from .stainless import Endpoint, base_client_points
+from allowance.sdks.hosts import provider_at
+from allowance.sdks.stainless import Endpoint, base_client_points
 
 __all__ = ["NOT_METERED", "POINTS"]
 

@@ -11,16 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.meter import SdkCall
-
-from .lazy import carrying
-from .points import AttributePoint, Read, metered
+from allowance.sdks.lazy import carrying
+from allowance.sdks.points import AttributePoint, Read, metered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from allowance.requests.request import Api
-
-    from .points import Point
+    from allowance.sdks.points import Point
 
 __all__ = ["NOT_METERED", "POINTS"]
 

@@ -6,16 +6,16 @@ has closed, or in another one. Each step of theirs is therefore run in the conte
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from . import current
+from allowance.sdks import current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from contextvars import Context
 
-    from .points import Wrapper
+    from allowance.sdks.points import Wrapper
 
 __all__ = ["carrying"]
 
@@ -25,25 +25,23 @@ def carrying(original: Callable[..., Any]) -> Wrapper:
     if not inspect.iscoroutinefunction(original):
 
         def run(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            meter = current.active_meter()
             stream = function(*args, **kwargs)
-            return stream if current.active_meter() is None else _carried(stream)
+            return stream if meter is None else _steps(meter.carried(), stream)
 
         return run
 
     async def arun(
         function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        meter = current.active_meter()
         stream = await function(*args, **kwargs)
-        return stream if current.active_meter() is None else _acarried(stream)
+        return stream if meter is None else _asteps(meter.carried(), stream)
 
     return arun
 
 
-def _carried(stream: Iterator[Any]) -> Iterator[Any]:
-    return _steps(contextvars.copy_context(), stream)
-
-
-def _steps(context: contextvars.Context, stream: Iterator[Any]) -> Iterator[Any]:
+def _steps(context: Context, stream: Iterator[Any]) -> Iterator[Any]:
     done = object()
     try:
         while (item := context.run(next, stream, done)) is not done:
@@ -54,11 +52,7 @@ def _steps(context: contextvars.Context, stream: Iterator[Any]) -> Iterator[Any]
             context.run(close)
 
 
-def _acarried(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    return _asteps(contextvars.copy_context(), stream)
-
-
-async def _asteps(context: contextvars.Context, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _asteps(context: Context, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
     try:
         while True:
             try:
@@ -75,7 +69,7 @@ async def _asteps(context: contextvars.Context, stream: AsyncIterator[Any]) -> A
 class _Within:
     """An awaitable whose every step runs in another context. The task that awaits it stays the same."""
 
-    def __init__(self, context: contextvars.Context, awaitable: Awaitable[Any]) -> None:
+    def __init__(self, context: Context, awaitable: Awaitable[Any]) -> None:
         self._context = context
         self._awaitable = awaitable
 

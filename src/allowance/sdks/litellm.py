@@ -12,15 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.meter import SdkCall
-
-from .points import CellPoint, Read
+from allowance.sdks.points import CellPoint, Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from allowance.requests.request import Api
-
-    from .points import Point
+    from allowance.sdks.points import Point
 
 __all__ = ["NOT_METERED", "POINTS"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import wrapt
 
-from . import current
+from allowance.sdks import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wrapt
 
-from . import anthropic, current, google_genai, litellm, openai
-from .points import MissingPointError
+from allowance.sdks import anthropic, current, google_genai, litellm, openai
+from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from allowance.calls.meter import Meter
-
-    from .points import Point
+    from allowance.sdks.points import Point
 
 __all__ = ["Coverage", "coverage", "instrument", "uninstrument"]
 

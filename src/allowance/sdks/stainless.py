@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from allowance.calls.meter import SdkCall
-
-from .points import AttributePoint, metered
+from allowance.sdks.points import AttributePoint, metered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from allowance.requests.request import Api
-
-    from .points import Point
+    from allowance.sdks.points import Point
 
 __all__ = ["Endpoint", "base_client_points"]
 
