@@ -18,12 +18,13 @@ All can be pickled: they come back from worker processes whole.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from decimal import Decimal
 
 __all__ = [
     "BudgetError",
@@ -134,7 +135,7 @@ def _refusal(error: BudgetExceededError, remedy: str) -> str:
     if error.temporary:
         lines.append("Only open calls stand in the way: it may fit once they have settled.")
     if error.resets_at is not None:
-        lines.append(f"The budget resets at {error.resets_at.isoformat(timespec='seconds')}.")
+        lines.append(f"The budget resets at {error.resets_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.")
     if remedy:
         lines.append(remedy)
     return " ".join(lines)
