@@ -51,6 +51,7 @@ def test_the_quickstart_caps_a_function_in_three_ways(tmp_path: Path) -> None:
     assert [part.count("refused, and not sent") for part in parts] == [1, 1, 1]
     assert "The budget of user 'alice' does not cover a call to gpt-4o" in printed
     assert "The process's budget does not cover a call to gpt-4o" in printed
+    assert re.search(r"resets at\s+\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\s+UTC\.", printed)
     assert "bob     spent $0.001025      left $0.000975" in printed
     assert lines[-1] == "   process spent $0.004100"
 
