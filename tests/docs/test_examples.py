@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import textwrap
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import allowance
+from tests.provider.clients import openai_async
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.provider.server import Provider
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -83,6 +90,39 @@ def test_each_user_of_a_web_service_has_a_budget(tmp_path: Path) -> None:
     lines = run("web_request.py", tmp_path)
     assert [line[:8] for line in lines[1:]] == ["ann: 200", "ann: 200", "ann: 402", "ben: 200"]
     assert re.fullmatch(r"ann: 402 Sorry - no budget until \d\d \w+ \d{4}!", lines[3])
+
+
+def test_fastapi_takes_the_decorator_as_the_example_says(provider: Provider, memory_store: None) -> None:
+    fastapi = pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    said = ast.get_docstring(ast.parse((EXAMPLES / "web_request.py").read_text())) or ""
+    handler = textwrap.dedent(said[said.index("    @app.post") :])
+    body = """
+    async with openai_async(provider) as client:
+        await client.chat.completions.create(model="gpt-4o", messages=[], max_tokens=5)
+    return Response("fine")"""
+    names = {
+        "app": fastapi.FastAPI(),
+        "budgeted": allowance.budgeted,
+        "Request": fastapi.Request,
+        "Response": fastapi.Response,
+        "openai_async": openai_async,
+        "provider": provider,
+    }
+    exec(handler.removesuffix(" ...") + body, names)
+    with TestClient(names["app"]) as client:
+        assert client.post("/ask", headers={"X-User": "ann"}).text == "fine"
+    with allowance.budget("ann") as ann:
+        assert str(ann.spent) == "0.000075"
+        assert ann.limit == 5
+
+
+@pytest.fixture
+def memory_store() -> Iterator[None]:
+    allowance.configure(store="memory://")
+    yield
+    allowance.configure(store=None)
 
 
 def test_litellm_is_capped_in_three_ways(tmp_path: Path) -> None:
