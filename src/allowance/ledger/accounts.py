@@ -121,16 +121,17 @@ def in_window(account: Account, at: int) -> bool:
 
 def post(account: Account, spent: int, held: int) -> Account:
     """The account after ``spent`` and ``held`` were added to its figures."""
+    key, terms, declared, created_at, start, end, spent_before, held_before, version = account
     return Account(
-        account.key,
-        account.terms,
-        account.declared,
-        account.created_at,
-        account.window_start,
-        account.window_end,
-        account.spent + spent,
-        account.held + held,
-        account.version + 1,
+        key,
+        terms,
+        declared,
+        created_at,
+        start,
+        end,
+        spent_before + spent,
+        held_before + held,
+        version + 1,
     )
 
 

@@ -66,7 +66,7 @@ class Verdict(NamedTuple):
     clamped: bool = False
 
 
-def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int]) -> Verdict:
+def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> Verdict:
     """Decide how much is held for a call, by the accounts' policies (see `Ask`), or which account refuses.
 
     One rule: ``spent + held - freed + amount <= limit`` on each account that has a limit, where ``freed``
@@ -80,7 +80,9 @@ def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int]) -> Verdic
         limit = account.terms.limit
         if limit is None:
             continue
-        left = limit - account.spent - account.held + freed[position]
+        left = limit - account.spent - account.held
+        if freed:
+            left += freed[position]
         if room is None or left < room:
             room, tightest = left, position
         uncapped = account.terms.uncapped
@@ -169,15 +171,14 @@ def check_ask(ask: Ask) -> None:
         ConfigurationError: for no scopes, an empty id, no lifetime, or amounts that are not whole
             nano-dollars with ``0 <= floor <= amount <= ceiling <= MAX_NANOS``.
     """
-    for amount in (ask.floor, ask.amount, ask.ceiling, ask.expected):
-        if type(amount) is not int:
-            raise ConfigurationError(f"Amounts are whole nano-dollars, not {amount!r:.60}: use to_nanos.")
-    if not (0 <= ask.floor <= ask.amount <= ask.ceiling <= MAX_NANOS and 0 <= ask.expected <= MAX_NANOS):
+    hold_id, scopes, floor, amount, ceiling, expected, _, ttl, _, _ = ask
+    whole = type(floor) is type(amount) is type(ceiling) is type(expected) is int
+    if not whole or not (0 <= floor <= amount <= ceiling <= MAX_NANOS and 0 <= expected <= MAX_NANOS):
         raise ConfigurationError(
-            f"A hold needs 0 <= floor <= amount <= ceiling <= {MAX_NANOS} nano-dollars, not "
-            f"{ask.floor}, {ask.amount}, {ask.ceiling} (expected {ask.expected})."
+            f"A hold needs 0 <= floor <= amount <= ceiling <= {MAX_NANOS} whole nano-dollars, not "
+            f"{floor!r:.40}, {amount!r:.40}, {ceiling!r:.40} (expected {expected!r:.40})."
         )
-    if not ask.scopes or not ask.hold_id or ask.ttl <= 0:
+    if not scopes or not hold_id or ttl <= 0:
         raise ConfigurationError("A hold needs an id, at least one budget, and a lifetime above zero.")
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from allowance.ledger.holds import HoldRow
-    from allowance.ledger.records import Account, AccountKey, EntryKind
+    from allowance.ledger.records import Account, AccountKey, EntryKind, Posting
 
 __all__ = ["Adjustment", "Tables"]
 
@@ -79,13 +79,7 @@ class Tables(Protocol):
         at: int,
         posted_at: int,
         window_start: int,
-        hold_id: str | None = None,
-        model: str | None = None,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        unconfirmed: bool = False,
-        counted: bool = False,
-        reason: str = "",
+        about: Posting,
     ) -> None:
-        """Append a line to the ledger. The arguments are an `Entry`'s, without its number."""
+        """Append a line to the ledger; ``about`` gives it the rest: its ``hold_id`` is empty for none."""
         ...

@@ -18,6 +18,7 @@ from allowance.ledger.records import (
     Grant,
     Hold,
     HoldState,
+    Posting,
     Scope,
     Settlement,
 )
@@ -27,7 +28,7 @@ from allowance.money import MAX_NANOS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from allowance.ledger.records import Account, AccountKey, Ask, Declaration, Posting
+    from allowance.ledger.records import Account, AccountKey, Ask, Declaration
     from allowance.ledger.tables import Tables
 
 __all__ = ["adjust", "define", "difference", "look", "release", "renew", "reserve", "settle", "sweep"]
@@ -39,40 +40,37 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
     known = tables.hold(ask.hold_id)
     if known is not None:
         check_repeat(known, ask)
-        return _grant(known, ask.scopes, {}, tables, now, expired)
+        return _grant(known, tuple([_known(tables, scope.key, now) for scope in ask.scopes]), expired)
     check_ask(ask)
-    kept, made = _gather(tables, ask.scopes, now)
-    accounts = {**kept, **made} if made else kept
-    old = None if ask.replacing is None else tables.hold(ask.replacing)
-    if old is not None and old.state is not HoldState.HELD:
-        old = None
-    everyone = list(accounts.values())
-    verdict = admit(everyone, ask, [_freed(old, account) for account in everyone])
-    if verdict.refused_by is not None:
-        return Denial(everyone[verdict.refused_by], verdict.amount, verdict.temporary, expired)
-    if old is not None:
-        _let_go(tables, old, accounts, now)
+    accounts = _gather(tables, ask.scopes, now)
+    old = None if ask.replacing is None else _open_hold(tables, ask.replacing)
+    freed = () if old is None else [_freed(old, account) for account in accounts]
+    verdict = admit(accounts, ask, freed)
     amount = verdict.amount
-    for account in everyone:
-        account = accounts[account.key] = post(accounts[account.key], 0, amount)
-        tables.keep(account)
+    if verdict.refused_by is not None:
+        return Denial(accounts[verdict.refused_by], amount, verdict.temporary, expired)
+    if old is not None:
+        accounts = _let_go(tables, old, accounts, now)
     row = HoldRow(
-        hold_id=ask.hold_id,
-        state=HoldState.HELD,
-        amount=amount,
-        expected=ask.expected,
-        bound=ask.bounded and (amount >= ask.ceiling or verdict.clamped),
-        windows=tuple([(account.key, account.window_start) for account in everyone]),
-        model=ask.model,
-        reserved_at=now,
-        expires_at=now + ask.ttl,
+        ask.hold_id,
+        HoldState.HELD,
+        amount,
+        ask.expected,
+        ask.bounded and (amount >= ask.ceiling or verdict.clamped),
+        tuple([(account.key, account.window_start) for account in accounts]),
+        ask.model,
+        now,
+        now + ask.ttl,
         shrunk=amount < ask.amount,
         clamped=verdict.clamped,
         replaced=old is not None,
         content=ask,
     )
+    accounts = [post(account, 0, amount) for account in accounts]
+    for account in accounts:
+        tables.keep(account)
     tables.add_hold(row)
-    return _grant(row, ask.scopes, accounts, tables, now, expired)
+    return _grant(row, _as_named(accounts, ask.scopes), expired)
 
 
 def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
@@ -92,7 +90,7 @@ def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
     changed = []
     for key, window_start in row.windows:
         account = _known(tables, key, now)
-        _enter(tables, account.key, kind, posted, row.reserved_at, now, window_start, posting)
+        tables.add_entry(key, kind, posted, row.reserved_at, now, window_start, posting)
         changed.append(_charge(tables, account, row, posted, freed, now))
     row.state, row.charged = HoldState.SETTLED, posting.amount
     tables.keep_hold(row)
@@ -111,16 +109,13 @@ def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
     if not row.windows:
         return None
     if row.state is HoldState.HELD:
-        _let_go(tables, row, {}, now)
+        _let_go(tables, row, [], now)
     elif row.state is HoldState.EXPIRED:
-        back = -row.charged
+        back = Posting(hold_id, -row.charged, model=row.model, reason=reason or "released")
         for key, window_start in row.windows:
             account = _known(tables, key, now)
-            tables.add_entry(
-                key, EntryKind.CORRECTION, back, row.reserved_at, now, window_start, hold_id, row.model,
-                reason=reason or "released",
-            )  # fmt: skip
-            _charge(tables, account, row, back, 0, now)
+            tables.add_entry(key, EntryKind.CORRECTION, back.amount, row.reserved_at, now, window_start, back)
+            _charge(tables, account, row, back.amount, 0, now)
         row.state, row.charged = HoldState.RELEASED, 0
         tables.keep_hold(row)
     return row.record()
@@ -187,7 +182,8 @@ def adjust(
             )
         tables.add_adjustment(adjustment_id, asked)
     change = -account.spent if amount is None else max(amount, -account.spent)
-    tables.add_entry(key, EntryKind.ADJUSTMENT, change, now, now, account.window_start, reason=reason)
+    about = Posting("", change, reason=reason)
+    tables.add_entry(key, EntryKind.ADJUSTMENT, change, now, now, account.window_start, about)
     account = post(account, change, 0)
     tables.keep(account)
     return account
@@ -195,17 +191,24 @@ def adjust(
 
 def sweep(tables: Tables, now: int) -> tuple[Hold, ...]:
     """Charge the open holds whose term is over: their amount where it was a bound, else as expected (R6)."""
+    due = tables.due(now)
+    if not due:
+        return ()
     expired = []
-    for row in tables.due(now):
-        row.charged = row.amount if row.bound else row.expected
+    for row in due:
+        row.charged = charged = row.amount if row.bound else row.expected
         row.state = HoldState.EXPIRED
+        about = Posting(
+            row.hold_id,
+            charged,
+            model=row.model,
+            unconfirmed=True,
+            reason="its owner was not heard of until its term",
+        )
         for key, window_start in row.windows:
             account = _known(tables, key, now)
-            tables.add_entry(
-                key, EntryKind.EXPIRY, row.charged, row.reserved_at, now, window_start, row.hold_id,
-                row.model, unconfirmed=True, reason="its owner was not heard of until its term",
-            )  # fmt: skip
-            _charge(tables, account, row, row.charged, row.amount, now)
+            tables.add_entry(key, EntryKind.EXPIRY, charged, row.reserved_at, now, window_start, about)
+            _charge(tables, account, row, charged, row.amount, now)
         tables.keep_hold(row)
         expired.append(row.record())
     return tuple(expired)
@@ -227,33 +230,29 @@ def difference(tables: Tables, account: Account) -> list[str]:
     return found
 
 
-def _gather(
-    tables: Tables, scopes: Iterable[Scope], now: int
-) -> tuple[dict[AccountKey, Account], dict[AccountKey, Account]]:
-    """The accounts of some scopes, each once, in their present window: those there are, and new ones.
+def _gather(tables: Tables, scopes: Sequence[Scope], now: int) -> list[Account]:
+    """The accounts of some scopes, each once, in their present window; what was declared is applied and kept.
 
-    What was declared is applied and kept; the new ones are not kept yet.
+    Accounts that are new are not kept yet.
     """
-    kept: dict[AccountKey, Account] = {}
-    made: dict[AccountKey, Account] = {}
+    accounts = []
     changed = []
-    for scope in _once(scopes):
+    for scope in scopes if len(scopes) == 1 else _once(scopes):
         known = tables.account(scope.key)
         if known is None:
             account = open_account(scope, now)
             if account is None:
                 raise _unknown(tables, scope.key)
-            made[scope.key] = account
-            continue
-        account = turn(known, now)
-        if scope.declared is not None:
-            account = _recounted(tables, account, declare(account, scope.declared, now))
-        if account is not known:
-            changed.append(account)
-        kept[scope.key] = account
+        else:
+            account = turn(known, now)
+            if scope.declared is not None:
+                account = _recounted(tables, account, declare(account, scope.declared, now))
+            if account is not known:
+                changed.append(account)
+        accounts.append(account)
     for account in changed:
         tables.keep(account)
-    return kept, made
+    return accounts
 
 
 def _once(scopes: Iterable[Scope]) -> Iterable[Scope]:
@@ -281,8 +280,18 @@ def _merged(outer: Scope, inner: Scope) -> Scope:
     return Scope(outer.key, merged, outer.default or inner.default)
 
 
+def _as_named(accounts: Sequence[Account], scopes: Sequence[Scope]) -> tuple[Account, ...]:
+    """The accounts in the order of the scopes that name them, where some are named twice."""
+    if len(accounts) == len(scopes):
+        return tuple(accounts)
+    by_key = {account.key: account for account in accounts}
+    return tuple([by_key[scope.key] for scope in scopes])
+
+
 def _recounted(tables: Tables, before: Account, after: Account) -> Account:
     """The account after its terms changed: a new window's figures are the sums of what lies in it (R9)."""
+    if after is before:
+        return after
     start, end = after.window_start, after.window_end
     if (start, end) == (before.window_start, before.window_end):
         return after
@@ -290,22 +299,25 @@ def _recounted(tables: Tables, before: Account, after: Account) -> Account:
     return after._replace(spent=tables.spent(key, start, end), held=tables.held(key, start, end))
 
 
-def _freed(old: HoldRow | None, account: Account) -> int:
-    if old is None or not in_window(account, old.reserved_at):
-        return 0
-    return old.amount if any(key == account.key for key, _ in old.windows) else 0
+def _open_hold(tables: Tables, hold_id: str) -> HoldRow | None:
+    row = tables.hold(hold_id)
+    return row if row is not None and row.state is HoldState.HELD else None
 
 
-def _let_go(tables: Tables, row: HoldRow, accounts: dict[AccountKey, Account], now: int) -> None:
-    """Release an open hold; ``accounts`` are those that the caller goes on with and will keep himself."""
+def _freed(old: HoldRow, account: Account) -> int:
+    named = any(key == account.key for key, _ in old.windows)
+    return old.amount if named and in_window(account, old.reserved_at) else 0
+
+
+def _let_go(tables: Tables, row: HoldRow, accounts: Sequence[Account], now: int) -> list[Account]:
+    """Release an open hold. Of the given accounts, which the caller will keep, it hands back what remains."""
+    given = {account.key for account in accounts}
     for key, _ in row.windows:
-        account = accounts.get(key)
-        if account is None:
+        if key not in given:
             _charge(tables, _known(tables, key, now), row, 0, row.amount, now)
-        elif in_window(account, row.reserved_at):
-            accounts[key] = post(account, 0, -row.amount)
     row.state = HoldState.RELEASED
     tables.keep_hold(row)
+    return [post(account, 0, -_freed(row, account)) for account in accounts]
 
 
 def _charge(tables: Tables, account: Account, row: HoldRow, spent: int, freed: int, now: int) -> Account:
@@ -315,10 +327,9 @@ def _charge(tables: Tables, account: Account, row: HoldRow, spent: int, freed: i
         if account.spent < 0:
             # A reset had brought the hold's charge to zero already: giving it back again would be credit.
             makeup = -account.spent
-            tables.add_entry(
-                account.key, EntryKind.ADJUSTMENT, makeup, row.reserved_at, now, account.window_start,
-                row.hold_id, reason="an earlier reset had taken this charge back already",
-            )  # fmt: skip
+            about = Posting(row.hold_id, makeup, reason="an earlier reset had taken this charge back already")
+            start = account.window_start
+            tables.add_entry(account.key, EntryKind.ADJUSTMENT, makeup, row.reserved_at, now, start, about)
             account = post(account, makeup, 0)
     tables.keep(account)
     return account
@@ -327,46 +338,15 @@ def _charge(tables: Tables, account: Account, row: HoldRow, spent: int, freed: i
 def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settlement:
     if not posting.scopes:
         raise UnknownUserError(user=posting.hold_id, kind="hold", project="(none)")
-    kept, made = _gather(tables, posting.scopes, now)
-    accounts = []
-    for account in (*kept.values(), *made.values()):
-        account = post(account, posting.amount, 0)
+    amount = posting.amount
+    accounts = [post(account, amount, 0) for account in _gather(tables, posting.scopes, now)]
+    for account in accounts:
         tables.keep(account)
-        _enter(tables, account.key, EntryKind.CALL, posting.amount, now, now, account.window_start, posting)
-        accounts.append(account)
+        tables.add_entry(account.key, EntryKind.CALL, amount, now, now, account.window_start, posting)
     windows = tuple([(account.key, account.window_start) for account in accounts])
-    row = HoldRow(
-        posting.hold_id, HoldState.SETTLED, 0, 0, False, windows, posting.model, now, now, posting.amount
-    )
+    row = HoldRow(posting.hold_id, HoldState.SETTLED, 0, 0, False, windows, posting.model, now, now, amount)
     tables.add_hold(row)
-    return _settlement(posting, tuple(accounts), posting.amount, 0, row)
-
-
-def _enter(
-    tables: Tables,
-    key: AccountKey,
-    kind: EntryKind,
-    amount: int,
-    at: int,
-    now: int,
-    window_start: int,
-    posting: Posting,
-) -> None:
-    tables.add_entry(
-        key,
-        kind,
-        amount,
-        at,
-        now,
-        window_start,
-        posting.hold_id,
-        posting.model,
-        posting.input_tokens,
-        posting.output_tokens,
-        posting.unconfirmed,
-        posting.counted,
-        posting.reason,
-    )
+    return _settlement(posting, tuple(accounts), amount, 0, row)
 
 
 def _known(tables: Tables, key: AccountKey, now: int) -> Account:
@@ -380,24 +360,17 @@ def _known(tables: Tables, key: AccountKey, now: int) -> Account:
     return turned
 
 
-def _grant(
-    row: HoldRow,
-    scopes: Sequence[Scope],
-    accounts: dict[AccountKey, Account],
-    tables: Tables,
-    now: int,
-    expired: tuple[Hold, ...],
-) -> Grant:
+def _grant(row: HoldRow, accounts: tuple[Account, ...], expired: tuple[Hold, ...]) -> Grant:
     return Grant(
-        hold_id=row.hold_id,
-        amount=row.amount,
-        shrunk=row.shrunk,
-        clamped=row.clamped,
-        bound=row.bound,
-        replaced=row.replaced,
-        expires_at=row.expires_at,
-        accounts=tuple([accounts.get(scope.key) or _known(tables, scope.key, now) for scope in scopes]),
-        expired=expired,
+        row.hold_id,
+        row.amount,
+        row.shrunk,
+        row.clamped,
+        row.bound,
+        row.replaced,
+        row.expires_at,
+        accounts,
+        expired,
     )
 
 

@@ -190,10 +190,7 @@ class MemoryStore:
         """The store's time: the clock's, but never earlier than it was."""
         if self._closed:
             raise StoreUnavailableError(self._closed)
-        now = self._clock()
-        if now < self._last:
-            return self._last
-        self._last = now
+        self._last = now = max(self._clock(), self._last)
         return now
 
     def _forked(self) -> None:
@@ -215,22 +212,19 @@ class _MemoryTables:
         self.holds: dict[str, HoldRow] = {}
         self.lines: dict[AccountKey, list[Entry]] = {}
         self.adjustments: dict[str, Adjustment] = {}
+        # Two verbs of `Tables` are these dictionaries' own; each call asks four times.
+        self.account = self.accounts.get
+        self.hold = self.holds.get
         self._open: dict[str, HoldRow] = {}
         self._over: deque[str] = deque()
         self._next_due = _NEVER
         self._seq = 0
-
-    def account(self, key: AccountKey) -> Account | None:
-        return self.accounts.get(key)
 
     def keep(self, account: Account) -> None:
         self.accounts[account.key] = account
 
     def projects(self, kind: str, name: str) -> list[str]:
         return sorted(key.project for key in self.accounts if key.kind == kind and key.name == name)
-
-    def hold(self, hold_id: str) -> HoldRow | None:
-        return self.holds.get(hold_id)
 
     def add_hold(self, row: HoldRow) -> None:
         self.holds[row.hold_id] = row
@@ -288,15 +282,10 @@ class _MemoryTables:
         at: int,
         posted_at: int,
         window_start: int,
-        hold_id: str | None = None,
-        model: str | None = None,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        unconfirmed: bool = False,
-        counted: bool = False,
-        reason: str = "",
+        about: Posting,
     ) -> None:
         self._seq += 1
+        hold_id, _, _, model, input_tokens, output_tokens, unconfirmed, counted, reason = about
         line = Entry(
             self._seq,
             key,
@@ -305,7 +294,7 @@ class _MemoryTables:
             at,
             posted_at,
             window_start,
-            hold_id,
+            hold_id or None,
             model,
             input_tokens,
             output_tokens,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from allowance.ledger.records import Posting
+
 __all__ = ["SQLiteTables"]
 
 _MANY_IDS: Final = 10_000
@@ -137,19 +139,14 @@ class SQLiteTables:
         at: int,
         posted_at: int,
         window_start: int,
-        hold_id: str | None = None,
-        model: str | None = None,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        unconfirmed: bool = False,
-        counted: bool = False,
-        reason: str = "",
+        about: Posting,
     ) -> None:
         self._execute(
             sql.ADD_ENTRY,
             (
-                *(self._id(key), str(kind), amount, at, posted_at, window_start, hold_id, _text(model)),
-                *(input_tokens, output_tokens, unconfirmed, counted, _text(reason)),
+                *(self._id(key), str(kind), amount, at, posted_at, window_start),
+                *(about.hold_id or None, _text(about.model), about.input_tokens, about.output_tokens),
+                *(about.unconfirmed, about.counted, _text(about.reason)),
             ),
         )
 
