@@ -1,0 +1,89 @@
+"""The public surface as type checkers see it: mypy and pyright read this file, nothing runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import assert_type
+
+import allowance
+from allowance import Block, BudgetExceededError, Event, Price, Quote, Usage, budget, budgeted
+
+Messages = Sequence[dict[str, str]]
+
+
+# A decorated function keeps its parameters and its result.
+@budgeted(user="alice", limit=5, duration="monthly")
+def ask(messages: Messages, model: str = "gpt-4o", *, max_tokens: int = 100) -> bytes:
+    return b""
+
+
+assert_type(ask([], "gpt-4o", max_tokens=5), bytes)
+ask([], maximum=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # no such argument
+
+
+@budgeted(user=lambda messages, **_: "alice", limit="0.50", uncapped="clamp")
+async def ask_async(messages: Messages) -> bytes:
+    return b""
+
+
+@budgeted()
+def tell(messages: Messages) -> Iterator[str]:
+    yield ""
+
+
+@budgeted(on_exceeded=lambda error: error.user, on_event=lambda event: event.kind, warn_at=0.5)
+async def tell_async(messages: Messages) -> AsyncIterator[str]:
+    yield ""
+
+
+class Client:
+    @budgeted(user=1234, kind="team", project="search")
+    def ask(self, messages: Messages) -> bytes:
+        return b""
+
+
+async def results() -> None:
+    assert_type(await ask_async([]), bytes)
+    assert_type(tell([]), Iterator[str])
+    assert_type(tell_async([]), AsyncIterator[str])
+    assert_type(Client().ask([]), bytes)
+    async with budget("alice") as block:
+        assert_type(await block.arefresh(), Block)
+
+
+def figures() -> None:
+    with budget("alice", limit=None, align="calendar", timezone="Europe/Berlin") as block:
+        assert_type(block, Block)
+        assert_type(block.spent, Decimal)
+        assert_type(block.remaining, Decimal | None)
+        assert_type(block.limit, Decimal | None)
+        assert_type(block.resets_at, datetime | None)
+    allowance.max_budget = 10
+    allowance.max_budget = "0.001"
+    allowance.max_budget = None
+    assert_type(allowance.current_cost, Decimal)
+
+
+def on_event(event: Event) -> None:
+    assert_type(event.amount, Decimal)
+    assert_type(event.limit, Decimal | None)
+
+
+def questions(reply: object) -> None:
+    assert_type(allowance.quote(model="gpt-4o", messages=[], max_tokens=5), Quote)
+    assert_type(allowance.cost_of(reply), Decimal)
+    assert_type(allowance.usage_of(reply), Usage)
+    allowance.configure(on_event=on_event, prices={"local/*": Price(input=0, output=0)})
+
+
+def refused(error: BudgetExceededError) -> None:
+    assert_type(error.projected, Decimal)
+    assert_type(error.remaining, Decimal)
+    assert_type(error.resets_at, datetime | None)
+    assert_type(error.status_code, int)
+
+
+budget("alice", uncapped="squeeze")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such policy
+budgeted(user=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a user is no float
