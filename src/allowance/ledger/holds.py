@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from allowance.errors import ConfigurationError, HoldConflictError
 from allowance.ledger.records import EntryKind, Hold, HoldState
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Account, AccountKey, Ask, Posting
 
 __all__ = ["HoldRow", "Verdict", "admit", "check_ask", "check_posting", "fingerprint", "settle_charge"]
+
+# Looking up a member of an enumeration takes longer than a global name.
+_HELD: Final = HoldState.HELD
+_CALL: Final = EntryKind.CALL
 
 
 @dataclass(slots=True)
@@ -114,8 +118,8 @@ def settle_charge(row: HoldRow, amount: int) -> tuple[EntryKind, int] | None:
     Raises:
         HoldConflictError: it was settled before with another amount, or released.
     """
-    if row.state is HoldState.HELD:
-        return EntryKind.CALL, amount
+    if row.state is _HELD:
+        return _CALL, amount
     if row.state is HoldState.EXPIRED:
         return EntryKind.CORRECTION, amount - row.charged
     if row.state is HoldState.SETTLED and row.charged == amount:

@@ -7,7 +7,7 @@ alone, and not on who asked before.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from allowance.errors import ConfigurationError, HoldConflictError, UnknownUserError
 from allowance.ledger.accounts import amend, declare, in_window, open_account, post, turn
@@ -33,68 +33,68 @@ if TYPE_CHECKING:
 
 __all__ = ["adjust", "define", "difference", "look", "release", "renew", "reserve", "settle", "sweep"]
 
+# Looking up a member of an enumeration takes longer than a global name, and each call does it six times.
+_HELD: Final = HoldState.HELD
+_SETTLED: Final = HoldState.SETTLED
+_CALL: Final = EntryKind.CALL
+
 
 def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
     """See `Store.reserve`."""
     expired = sweep(tables, now)
-    known = tables.hold(ask.hold_id)
+    hold_id, scopes, _, asked, ceiling, expected, bounded, ttl, replacing, model = ask
+    known = tables.hold(hold_id)
     if known is not None:
-        check_repeat(known, ask)
-        return _grant(known, tuple([_known(tables, scope.key, now) for scope in ask.scopes]), expired)
+        return _again(tables, known, ask, now, expired)
     check_ask(ask)
-    accounts = _gather(tables, ask.scopes, now)
-    old = None if ask.replacing is None else _open_hold(tables, ask.replacing)
+    accounts = _gather(tables, scopes, now)
+    old = None if replacing is None else _open_hold(tables, replacing)
     freed = () if old is None else [_freed(old, account) for account in accounts]
-    verdict = admit(accounts, ask, freed)
-    amount = verdict.amount
-    if verdict.refused_by is not None:
-        return Denial(accounts[verdict.refused_by], amount, verdict.temporary, expired)
+    amount, refused_by, temporary, clamped = admit(accounts, ask, freed)
+    if refused_by is not None:
+        return Denial(accounts[refused_by], amount, temporary, expired)
     if old is not None:
         accounts = _let_go(tables, old, accounts, now)
-    row = HoldRow(
-        ask.hold_id,
-        HoldState.HELD,
-        amount,
-        ask.expected,
-        ask.bounded and (amount >= ask.ceiling or verdict.clamped),
-        tuple([(account.key, account.window_start) for account in accounts]),
-        ask.model,
-        now,
-        now + ask.ttl,
-        shrunk=amount < ask.amount,
-        clamped=verdict.clamped,
-        replaced=old is not None,
-        content=ask,
-    )
     accounts = [post(account, 0, amount) for account in accounts]
     for account in accounts:
         tables.keep(account)
-    tables.add_hold(row)
-    return _grant(row, _as_named(accounts, ask.scopes), expired)
+    shrunk, replaced, expires_at = amount < asked, old is not None, now + ttl
+    bound = bounded and (amount >= ceiling or clamped)
+    windows = tuple([(account.key, account.window_start) for account in accounts])
+    tables.add_hold(
+        HoldRow(
+            *(hold_id, _HELD, amount, expected, bound, windows, model, now, expires_at),
+            *(0, shrunk, clamped, replaced, ask),
+        )
+    )
+    seen = tuple(accounts) if len(accounts) == len(scopes) else _as_named(accounts, scopes)
+    return Grant(hold_id, amount, shrunk, clamped, bound, replaced, expires_at, seen, expired)
 
 
 def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
     """See `Store.settle`."""
     check_posting(posting)
     sweep(tables, now)
-    row = tables.hold(posting.hold_id)
+    hold_id, amount = posting.hold_id, posting.amount
+    row = tables.hold(hold_id)
     if row is None:
         return _settle_without_hold(tables, posting, now)
-    charge = settle_charge(row, posting.amount)
-    held = row.amount if row.content is not None else 0
+    charge = settle_charge(row, amount)
+    held = row.amount
+    overrun = amount - held if amount > held and row.content is not None else 0
     if charge is None:
-        accounts = tuple([_known(tables, key, now) for key, _ in row.windows])
-        return _settlement(posting, accounts, 0, held, row, repeated=True)
+        accounts = [_known(tables, key, now) for key, _ in row.windows]
+        return Settlement(hold_id, tuple(accounts), amount, 0, held, overrun, repeated=True)
     kind, posted = charge
-    freed = row.amount if kind is EntryKind.CALL else 0
-    changed = []
+    freed = held if kind is _CALL else 0
+    accounts = []
     for key, window_start in row.windows:
         account = _known(tables, key, now)
         tables.add_entry(key, kind, posted, row.reserved_at, now, window_start, posting)
-        changed.append(_charge(tables, account, row, posted, freed, now))
-    row.state, row.charged = HoldState.SETTLED, posting.amount
+        accounts.append(_charge(tables, account, row, posted, freed, now))
+    row.state, row.charged = _SETTLED, amount
     tables.keep_hold(row)
-    return _settlement(posting, tuple(changed), posted, held, row)
+    return Settlement(hold_id, tuple(accounts), amount, posted, held, overrun)
 
 
 def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
@@ -108,7 +108,7 @@ def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
         return None
     if not row.windows:
         return None
-    if row.state is HoldState.HELD:
+    if row.state is _HELD:
         _let_go(tables, row, [], now)
     elif row.state is HoldState.EXPIRED:
         back = Posting(hold_id, -row.charged, model=row.model, reason=reason or "released")
@@ -128,7 +128,7 @@ def renew(tables: Tables, hold_ids: Sequence[str], ttl: int, now: int) -> None:
     sweep(tables, now)
     for hold_id in hold_ids:
         row = tables.hold(hold_id)
-        if row is not None and row.state is HoldState.HELD and row.expires_at < now + ttl:
+        if row is not None and row.state is _HELD and row.expires_at < now + ttl:
             row.expires_at = now + ttl
             tables.keep_hold(row)
 
@@ -280,10 +280,16 @@ def _merged(outer: Scope, inner: Scope) -> Scope:
     return Scope(outer.key, merged, outer.default or inner.default)
 
 
+def _again(tables: Tables, row: HoldRow, ask: Ask, now: int, expired: tuple[Hold, ...]) -> Grant:
+    """The answer to an ask that was granted before: the same figures, the accounts as they stand now."""
+    check_repeat(row, ask)
+    accounts = tuple([_known(tables, scope.key, now) for scope in ask.scopes])
+    flags = (row.shrunk, row.clamped, row.bound, row.replaced)
+    return Grant(row.hold_id, row.amount, *flags, row.expires_at, accounts, expired)
+
+
 def _as_named(accounts: Sequence[Account], scopes: Sequence[Scope]) -> tuple[Account, ...]:
-    """The accounts in the order of the scopes that name them, where some are named twice."""
-    if len(accounts) == len(scopes):
-        return tuple(accounts)
+    """The accounts in the order of the scopes, of which some name the same one."""
     by_key = {account.key: account for account in accounts}
     return tuple([by_key[scope.key] for scope in scopes])
 
@@ -301,7 +307,7 @@ def _recounted(tables: Tables, before: Account, after: Account) -> Account:
 
 def _open_hold(tables: Tables, hold_id: str) -> HoldRow | None:
     row = tables.hold(hold_id)
-    return row if row is not None and row.state is HoldState.HELD else None
+    return row if row is not None and row.state is _HELD else None
 
 
 def _freed(old: HoldRow, account: Account) -> int:
@@ -342,11 +348,11 @@ def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settleme
     accounts = [post(account, amount, 0) for account in _gather(tables, posting.scopes, now)]
     for account in accounts:
         tables.keep(account)
-        tables.add_entry(account.key, EntryKind.CALL, amount, now, now, account.window_start, posting)
+        tables.add_entry(account.key, _CALL, amount, now, now, account.window_start, posting)
     windows = tuple([(account.key, account.window_start) for account in accounts])
-    row = HoldRow(posting.hold_id, HoldState.SETTLED, 0, 0, False, windows, posting.model, now, now, amount)
+    row = HoldRow(posting.hold_id, _SETTLED, 0, 0, False, windows, posting.model, now, now, amount)
     tables.add_hold(row)
-    return _settlement(posting, tuple(accounts), amount, 0, row)
+    return Settlement(posting.hold_id, tuple(accounts), amount, amount, 0, 0)
 
 
 def _known(tables: Tables, key: AccountKey, now: int) -> Account:
@@ -358,33 +364,6 @@ def _known(tables: Tables, key: AccountKey, now: int) -> Account:
     if turned is not account:
         tables.keep(turned)
     return turned
-
-
-def _grant(row: HoldRow, accounts: tuple[Account, ...], expired: tuple[Hold, ...]) -> Grant:
-    return Grant(
-        row.hold_id,
-        row.amount,
-        row.shrunk,
-        row.clamped,
-        row.bound,
-        row.replaced,
-        row.expires_at,
-        accounts,
-        expired,
-    )
-
-
-def _settlement(
-    posting: Posting,
-    accounts: tuple[Account, ...],
-    posted: int,
-    held: int,
-    row: HoldRow,
-    *,
-    repeated: bool = False,
-) -> Settlement:
-    overrun = 0 if row.content is None else max(0, posting.amount - held)
-    return Settlement(posting.hold_id, accounts, posting.amount, posted, held, overrun, repeated)
 
 
 def _unknown(tables: Tables, key: AccountKey) -> UnknownUserError:

@@ -190,8 +190,10 @@ class MemoryStore:
         """The store's time: the clock's, but never earlier than it was."""
         if self._closed:
             raise StoreUnavailableError(self._closed)
-        self._last = now = max(self._clock(), self._last)
-        return now
+        now = self._clock()
+        if now > self._last:
+            self._last = now
+        return self._last
 
     def _forked(self) -> None:
         self._lock = threading.Lock()  # a thread that is not in the child may have held it
