@@ -384,6 +384,18 @@ def test_http_responses_whose_body_has_been_read() -> None:
     assert measure(httpx.Response(200, stream=httpx.ByteStream(b"{}"))) is None
 
 
+def test_a_response_of_requests_is_not_consumed(provider: Provider) -> None:
+    import requests
+
+    url, asked = f"{provider.url}/v1/chat/completions", {"model": "m", "messages": []}
+    with requests.Session() as session:
+        session.trust_env = False
+        with session.post(url, json=asked, stream=True) as response:
+            assert measure(response) is texts_of(response) is None
+            assert next(response.iter_content(1)) == b"{"
+        assert measure(session.post(url, json=asked)) == Usage(model="m", input_tokens=10, output_tokens=5)
+
+
 class Hostile:
     """Every attribute raises something other than AttributeError."""
 

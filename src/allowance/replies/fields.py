@@ -11,7 +11,20 @@ from collections.abc import Mapping
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["EMPTY", "EXACT", "View", "amount", "as_dict", "count", "items", "seconds", "text", "tier", "view"]
+__all__ = [
+    "EMPTY",
+    "EXACT",
+    "View",
+    "amount",
+    "as_dict",
+    "count",
+    "is_http",
+    "items",
+    "seconds",
+    "text",
+    "tier",
+    "view",
+]
 
 EXACT = Context(prec=60)
 """Arithmetic on reported costs, whatever precision the user's own code set for its thread."""
@@ -81,6 +94,11 @@ def view(target: object) -> View:
     if isinstance(target, Mapping):
         return _Items(target)
     return _Attributes(target)
+
+
+def is_http(fields: View) -> bool:
+    """Whether these are the fields of an HTTP response: reading some of them would consume its body."""
+    return not isinstance(fields, dict) and type(fields.get("status_code")) is int
 
 
 def as_dict(target: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from allowance.replies.anthropic import read_converse, read_messages
-from allowance.replies.fields import EMPTY, EXACT, View, count, items, text, view
+from allowance.replies.fields import EMPTY, EXACT, View, count, is_http, items, text, view
 from allowance.replies.gemini import camel, read_embeddings, read_gemini, read_pictures
 from allowance.replies.openai import hidden_params, read_chat, read_images, read_inclusive
 from allowance.replies.others import (
@@ -54,17 +54,14 @@ def _measure(reply: object, deeper: int) -> Usage | None:
     fields = view(reply)
     if fields is EMPTY:
         return None
+    if is_http(fields):
+        return _measure(body_of(reply), deeper - 1) if deeper else None
     usage = _read(reply, fields)
     if usage is not None:
         if not usage.input_tokens and not usage.output_tokens and _says_nothing(usage) and texts_of(reply):
             return None
         return usage
-    if not deeper:
-        return None
-    body = body_of(reply)
-    if body is not None:
-        return _measure(body, deeper - 1)
-    return _wrapped(fields, deeper - 1)
+    return _wrapped(fields, deeper - 1) if deeper else None
 
 
 def _read(reply: object, fields: View) -> Usage | None:

@@ -30,6 +30,16 @@ def read_chat(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
     completion = count(usage.get("completion_tokens"))
     if prompt is None and completion is None:
         return None
+    if type(usage) is dict and _is_plain(usage):  # most replies: the totals are all there is to read
+        model = text(reply.get("model"))
+        return Usage(
+            model=model,
+            provider=text(hidden.get("custom_llm_provider")) if hidden else None,
+            service_tier=tier(reply.get("service_tier")),
+            input_tokens=prompt or 0,
+            output_tokens=completion or 0,
+            web_searches=_chat_searches(model, usage, EMPTY),
+        )
     into = _details(usage, "prompt_tokens_details")
     out = _details(usage, "completion_tokens_details")
     reasoning = count(out.get("reasoning_tokens")) or count(usage.get("reasoning_tokens")) or 0
@@ -56,6 +66,13 @@ def read_chat(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
         reported_cost=_reported(usage, hidden),
     )
     return _by_model(read, usage)
+
+
+_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+
+
+def _is_plain(usage: dict[str, object]) -> bool:
+    return all(value is None or name in _TOTALS for name, value in usage.items())
 
 
 def _details(usage: View, name: str) -> View:

@@ -70,7 +70,7 @@ def body_of(result: object) -> object | None:
     read = fields.get("json")
     if type(fields.get("status_code")) is not int or not inspect.isroutine(read):
         return None
-    if fields.get("is_closed") is False or fields.get("_content_consumed") is False:
+    if fields.get("_content_consumed") is False:  # requests would consume the stream; httpx refuses
         return None
     if inspect.iscoroutinefunction(read):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from allowance.replies.fields import View, items, text, view
+from allowance.replies.fields import View, is_http, items, text, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,8 @@ def texts_of(reply: object) -> tuple[str, ...] | None:
         known = [pieces for pieces in found if pieces is not None]
         return tuple(piece for pieces in known for piece in pieces) if known else None
     fields = view(reply)
+    if is_http(fields):
+        return None
     kind = fields.get("type")
     if isinstance(kind, str):
         if kind.startswith(_EVENTS):
