@@ -29,7 +29,7 @@ def quoting() -> Quoting:
 def test_a_capped_call_holds_its_cap_and_no_more(quoting: Quoting) -> None:
     quote = made(quoting, model="gpt-4o", messages=HELLO, max_tokens=500)
     assert (quote.capped, quote.bound, quote.unbounded) == (True, True, ())
-    assert quote.amount == quote.ceiling == quote.floor + 500 * 10_000
+    assert quote.amount == quote.ceiling == quote.floor == quote.input_tokens * 2_500 + 500 * 10_000
     assert quote.max_output_tokens == quote.output_tokens == 500
     assert quote.expected < quote.amount
 

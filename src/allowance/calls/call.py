@@ -16,6 +16,7 @@ from allowance.calls import lifeline, process
 from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
+from allowance.calls.ids import new_id
 from allowance.calls.follow import stand_in
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
@@ -270,6 +271,7 @@ class Call:
     def _post_afterwards(self, usage: Usage) -> None:
         _warn_afterwards()
         charge = Charge(self.books, self.frames, usage.model, usage.provider)
+        charge.call_id = new_id()
         charge.settle(usage)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from allowance.calls import lifeline, process
 from allowance.calls.events import send
+from allowance.calls.groups import groups_of
 from allowance.calls.ids import new_id
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import EventKind, Hook
+    from allowance.calls.groups import Group
     from allowance.calls.stack import Frame
-    from allowance.calls.views import View
-    from allowance.ledger.records import Account, Grant, Scope, Settlement
+    from allowance.ledger.records import Account, Grant, Settlement
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
     from allowance.replies.usage import Usage
@@ -36,40 +37,6 @@ __all__ = ["Charge"]
 T = TypeVar("T")
 
 log = logging.getLogger("allowance")
-
-
-class Group:
-    """The frames whose accounts lie in one store: what one reserve or settle is about."""
-
-    __slots__ = ("frames", "grant", "store")
-
-    def __init__(self, store: Store, frames: list[Frame]) -> None:
-        self.store = store
-        self.frames = frames
-        self.grant: Grant | None = None
-
-    def scopes(self) -> tuple[Scope, ...]:
-        """The accounts with their terms, as an ask or a posting names them."""
-        return tuple([frame.scope for frame in self.frames if frame.scope is not None])
-
-    def unlimited(self) -> bool:
-        """Whether, as far as is known, no limit is in force here that could stop a call (R9)."""
-        return all(_unlimited(frame) for frame in self.frames)
-
-    def saw(self, accounts: Sequence[Account]) -> None:
-        """Keep what the store showed."""
-        if len(self.frames) == 1 and len(accounts) == 1 and (view := self.frames[0].view) is not None:
-            view.saw(accounts[0])
-            return
-        by_key = {account.key: account for account in accounts}
-        for frame in self.frames:
-            if frame.view is not None and (account := by_key.get(frame.view.key)) is not None:
-                frame.view.saw(account)
-
-    def accounts(self) -> list[Account]:
-        """The accounts as they were last seen."""
-        views = [frame.view for frame in self.frames if frame.view is not None]
-        return [view.account for view in views if view.account is not None]
 
 
 class Charge:
@@ -114,7 +81,7 @@ class Charge:
         self._provider = provider
         self._price: Price | None = None
         self._request: Request | None = None
-        self._groups = _groups(frames)
+        self._groups = groups_of(frames)
         self._hooks = _hooks(books, frames)
         self._cheap = 0
         # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
@@ -144,7 +111,7 @@ class Charge:
         if self._price is None:
             self._reserve_unpriced(request)
             return
-        views = self._views()
+        views = [view for group in self._groups for view in group.views]
         cheap = cheap_quote(self.books, request, self._price, views)
         if cheap is not None and self._hold(cheap) is None:
             self._cheap = cheap.amount
@@ -164,9 +131,6 @@ class Charge:
             return
         self.release("no price is known for the model")
         self.books.catalogue.find(request.model, provider=request.provider)  # raises, naming what is near
-
-    def _views(self) -> list[View]:
-        return [frame.view for group in self._groups for frame in group.frames if frame.view is not None]
 
     def _hold(self, quote: Quote) -> Denial | None:
         """Reserve in store after store; a refusal lets the earlier ones go (R4)."""
@@ -194,8 +158,8 @@ class Charge:
     def _ask(self, group: Group, quote: Quote, replacing: str | None) -> Grant | Denial | None:
         ask = Ask(
             hold_id=self.call_id,
-            scopes=group.scopes(),
-            floor=quote.amount if quote.capped else quote.floor,
+            scopes=group.scopes,
+            floor=quote.floor,
             amount=quote.amount,
             ceiling=quote.ceiling,
             expected=quote.expected,
@@ -281,7 +245,7 @@ class Charge:
             if grant is None:
                 continue
             self._write(group, partial(group.store.release, self.call_id, reason=reason))
-            self._look(group)
+            group.look()
             self._tell("released", group.accounts(), grant.amount, reason=reason)
 
     def gave_up(self, store: Store) -> None:
@@ -302,16 +266,10 @@ class Charge:
             return False
         lifeline.closed(self.call_id)
         if self._cheap:
-            for view in self._views():
-                view.add_cheap(-self._cheap)
+            for group in self._groups:
+                for view in group.views:
+                    view.add_cheap(-self._cheap)
         return True
-
-    def _look(self, group: Group) -> None:
-        """See the accounts again after a release, which does not show them; only where that is no I/O."""
-        if not group.store.blocking:
-            for frame in group.frames:
-                if frame.view is not None and (account := group.store.account(frame.view.key)) is not None:
-                    frame.view.saw(account)
 
     def _cost(self, usage: Usage) -> tuple[int, str]:
         try:
@@ -328,14 +286,15 @@ class Charge:
     def _post(self, amount: int, usage: Usage | None, *, reason: str) -> None:
         """Write what the call cost to every account over it; without usage it is unconfirmed."""
         for frame in self.frames:
-            frame.add_cost(amount)
+            if frame.view is not None:
+                frame.add_cost(amount)
         in_process = False
         for group in self._groups:
             in_process = in_process or group.store is process.STORE
             posting = Posting(
                 self.call_id,
                 amount,
-                group.scopes(),
+                group.scopes,
                 (usage and usage.model) or self.model,
                 0 if usage is None else usage.input_tokens,
                 0 if usage is None else usage.output_tokens,
@@ -358,10 +317,10 @@ class Charge:
         self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed)
         if settled.overrun:
             self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
-        for frame in group.frames:
-            part = self.books.policy.warn_at if frame.warn_at is None else frame.warn_at
+        for view, warn_at in zip(group.views, group.warnings, strict=True):
+            part = self.books.policy.warn_at if warn_at is None else warn_at
             for account in settled.accounts:
-                if frame.view is not None and frame.view.crossed(account, settled.posted, part):
+                if view.crossed(account, settled.posted, part):
                     self._tell("threshold", [account], account.spent)
 
     def _write(self, group: Group, write: Callable[[], T]) -> T | None:
@@ -398,28 +357,6 @@ class Charge:
             )
 
 
-def _groups(frames: Iterable[Frame]) -> list[Group]:
-    """Each account once, by store: memory before files before servers (R4)."""
-    paying = [(frame, frame.view) for frame in frames if frame.view is not None]
-    if len(paying) == 1:
-        return [Group(paying[0][1].store, [paying[0][0]])]
-    groups: dict[int, Group] = {}
-    seen: set[int] = set()
-    for frame, view in paying:
-        if id(view) in seen:
-            continue
-        seen.add(id(view))
-        group = groups.get(id(view.store))
-        if group is None:
-            groups[id(view.store)] = Group(view.store, [frame])
-        else:
-            group.frames.append(frame)
-    ordered = list(groups.values())
-    if len(ordered) > 1:
-        ordered.sort(key=lambda group: group.store.rank)
-    return ordered
-
-
 def _hooks(books: Books, frames: Iterable[Frame]) -> tuple[Hook, ...]:
     hooks = books.policy.on_event
     for frame in frames:
@@ -435,11 +372,3 @@ def _outer_charge(frames: Sequence[Frame]) -> Charge | None:
         if charge is not None and charge.is_open() and not charge.replaced:
             return charge
     return None
-
-
-def _unlimited(frame: Frame) -> bool:
-    account = None if frame.view is None else frame.view.account
-    if account is not None:
-        return account.terms.limit is None
-    declared = None if frame.scope is None else frame.scope.declared
-    return declared is not None and declared.creates and declared.limit is None

@@ -20,7 +20,8 @@ class Quote(NamedTuple):
         input_tokens: the input's count, or its upper bound.
         output_tokens: the cap times the number of replies; for an uncapped call the likely output.
         max_output_tokens: the most the model can put out for this call, choices included.
-        floor: nano-dollars of the input alone, at the dearest rate the call could hit.
+        floor: nano-dollars without which it cannot be sent: of an uncapped call the input alone, at the
+            dearest rate it could hit; of a capped one the whole amount.
         amount: nano-dollars to hold: input and ``output_tokens`` at the dearest rate.
         ceiling: nano-dollars of input and ``max_output_tokens``. A capped call has amount == ceiling.
         expected: nano-dollars of its likely cost, at the ordinary rate; at most ``amount``.

@@ -158,11 +158,12 @@ def _quote(
     request: Request, price: Pricing, found: Measure, output: _Output, counted_by: str, note: str
 ) -> Quote:
     choices = request.choices
-    floor = price.worst(_usage(request, found, found.bound, 0), request)
     amount = price.worst(_usage(request, found, found.bound, output.held * choices), request)
-    ceiling = amount
-    if output.most != output.held:
-        ceiling = price.worst(_usage(request, found, found.bound, output.most * choices), request)
+    floor = ceiling = amount
+    if not output.capped:
+        floor = price.worst(_usage(request, found, found.bound, 0), request)
+        if output.most != output.held:
+            ceiling = price.worst(_usage(request, found, found.bound, output.most * choices), request)
     expected = price.cost(_usage(request, found, found.usual, output.expected * choices))
     unbounded = request.unbounded + found.reasons
     bounded = not unbounded
