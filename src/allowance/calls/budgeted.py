@@ -70,9 +70,9 @@ def budgeted(
     a *scope*: nothing is held for it, and the metered calls inside are charged to its user.
 
     Args:
-        user: whose budget; an ``int`` counts as its digits. A callable gets exactly the call's
-            arguments. None is the enclosing block's budget; with a ``limit`` and no user, the function
-            has a budget of its own, in memory.
+        user: whose budget; an ``int`` counts as its digits. A callable gets exactly the arguments that
+            the function gets (of a method ``self`` too). None is the enclosing block's budget; with a
+            ``limit`` and no user, the function has a budget of its own, in memory.
         limit: US dollars per window; None only counts. Left out, it is as the store has it.
         duration: when the budget starts anew: ``"daily"``, ``"weekly"``, ``"monthly"``, ``"yearly"``, or
             like ``"30s"``, ``"12h"``, ``"7d"``, ``"1mo"``. Left out or None: as the store has it, else never.
@@ -155,18 +155,18 @@ class _Rules:
         if user is None and declared is not None and declared.creates:
             self.own = own_account(declared, "function")
 
-    def call(self, parameters: Parameters, args: Args, kwargs: Kwargs) -> Call:
-        """The call that these arguments make."""
+    def call(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Call:
+        """The call that these arguments make. ``given`` are the positional ones, ``self`` included."""
         prepare()
         books = self.books or (enclosing_books() if self.user is None else None) or default_books()
-        scope, view = self.payer(books, args, kwargs)
+        scope, view = self.payer(books, given, kwargs)
         frame = Frame(books, scope, view, hooks=self.hooks, warn_at=self.warn_at, is_call=True)
-        return Call(books, frame, self.read(parameters, args, kwargs))
+        return Call(books, frame, self.read(parameters, given, args, kwargs))
 
-    def payer(self, books: Books, args: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
+    def payer(self, books: Books, given: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
         """Step 1: whose account it is; none of its own where the enclosing block pays."""
         if callable(self.user):
-            return self._account(books, self.user(*args, **kwargs))
+            return self._account(books, self.user(*given, **kwargs))
         if self._last is None or self._last[0] is not books:
             self._last = (books, self._account(books, self.user))
         return self._last[1]
@@ -177,13 +177,13 @@ class _Rules:
         key = account_key(self.project or books.project, self.kind, user_name(user))
         return Scope(key, self.declared, books.default_terms), view_of(books.store, key)
 
-    def read(self, parameters: Parameters, args: Args, kwargs: Kwargs) -> Request | None:
+    def read(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Request | None:
         """Step 2: the request in the arguments, with what ``model=`` and ``request=`` add."""
         arguments = parameters.arguments(args, kwargs)
         if self.request is not None:
-            arguments = {**arguments, **self.request(*args, **kwargs)}
+            arguments = {**arguments, **self.request(*given, **kwargs)}
         if self.model is not None and not isinstance(arguments.get("model"), str):
-            model = self.model(*args, **kwargs) if callable(self.model) else self.model
+            model = self.model(*given, **kwargs) if callable(self.model) else self.model
             arguments = {**arguments, "model": model}
         return read(arguments)
 
@@ -198,11 +198,20 @@ class _Rules:
         return capped
 
 
+class _BoundBudgeted(wrapt.BoundFunctionWrapper[Any, Any]):
+    """The same, looked up on an instance or a class."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return getattr, (self.__self__, self.__name__)
+
+
 class Budgeted(wrapt.FunctionWrapper[Any, Any]):
     """A function with its budget. It is an instance of the function's own type."""
 
+    __bound_function_wrapper__ = _BoundBudgeted
+
     def __init__(self, function: Any, rules: _Rules) -> None:
-        super().__init__(function, _runner(function)(_Runner(rules)))
+        super().__init__(function, _runner(function)(_Runner(function, rules)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # A function of a module is pickled by its name, as any function is; the module decorates it.
@@ -215,8 +224,9 @@ class Budgeted(wrapt.FunctionWrapper[Any, Any]):
 class _Runner:
     """Runs a decorated function's calls: one method for each kind of function, one logic in all."""
 
-    def __init__(self, rules: _Rules) -> None:
+    def __init__(self, function: Any, rules: _Rules) -> None:
         self.rules = rules
+        self._in_class = not hasattr(function, "__self__")
         self._parameters: dict[bool, Parameters] = {}
 
     def parameters(self, function: Any, instance: Any) -> Parameters:
@@ -226,9 +236,13 @@ class _Runner:
             found = self._parameters[bound] = Parameters(function)
         return found
 
+    def given(self, instance: Any, args: Args) -> Args:
+        """The positional arguments as the decorated function itself gets them: in a class, with ``self``."""
+        return args if instance is None or not self._in_class else (instance, *args)
+
     def plain(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, args, kwargs)
+        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
         try:
             call.begin()
             return call.run(function, *self.rules.capped(call, parameters, args, kwargs))
@@ -239,7 +253,7 @@ class _Runner:
 
     async def coroutine(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, args, kwargs)
+        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
         try:
             await call.abegin()
             return await call.arun(function, *self.rules.capped(call, parameters, args, kwargs))
@@ -252,7 +266,7 @@ class _Runner:
     def generator(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Generator[Any, Any, Any]:
         """Runs from the first ``next`` on, as the function itself does."""
         parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, args, kwargs)
+        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
         try:
             call.begin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)
@@ -269,7 +283,7 @@ class _Runner:
     ) -> AsyncGenerator[Any, Any]:
         """Runs from the first ``anext`` on, as the function itself does."""
         parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, args, kwargs)
+        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
         try:
             await call.abegin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class Parameters:
         self._signature = signature
         self._names = [p.name for p in parameters if p.kind in positional]
         self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        if isinstance(function, functools.partial):
+            self._defaults.update(_bound_already(function))
         self._variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self._takes_any = signature is None or any(p.kind is p.VAR_KEYWORD for p in parameters)
 
@@ -64,3 +67,8 @@ class Parameters:
             else:
                 return None
         return tuple(positional), named
+
+
+def _bound_already(function: functools.partial[Any]) -> dict[str, Any]:
+    """The positional arguments that a partial brings: its own signature does not show them."""
+    return dict(zip(Parameters(function.func)._names, function.args, strict=False))
