@@ -22,6 +22,13 @@ __all__ = ["Engine", "engine_for"]
 
 T = TypeVar("T")
 
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "journal_size_limit = 16777216",
+)
 _OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 
 
@@ -110,12 +117,7 @@ class Engine:
                 place.make(self.path, _fill)
             self._identity = self._identity or place.identify(self.path)
             self._refuse_another()
-            connection = _connect(self.path)
-            try:
-                schema.verify(connection, self.path)
-            except BaseException:
-                connection.close()
-                raise
+            connection = _connect(self.path, schema.verify)
             tables = SQLiteTables(connection)
             self._connection, self._tables = connection, tables
         else:
@@ -191,7 +193,8 @@ class Engine:
             self._lock_file.close()  # else the child would keep its parent's lock alive
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, prepare: Callable[[sqlite3.Connection, str], None]) -> sqlite3.Connection:
+    """A connection to a file that is there; ``prepare`` has it before anything is changed."""
     # mode=rw: SQLite itself must never make a file, for an empty one would be a fresh budget.
     connection = sqlite3.connect(
         Path(path).as_uri() + "?mode=rw",
@@ -202,14 +205,9 @@ def _connect(path: str) -> sqlite3.Connection:
         cached_statements=64,
     )
     try:
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "trusted_schema = OFF",
-        ):
+        prepare(connection, path)
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute("PRAGMA journal_size_limit = 16777216").fetchall()
     except BaseException:
         connection.close()
         raise
@@ -217,11 +215,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _fill(path: str) -> None:
-    connection = _connect(path)
-    try:
-        schema.create(connection)
-    finally:
-        connection.close()
+    _connect(path, schema.create).close()
 
 
 _engines: dict[str, Engine] = {}

@@ -67,7 +67,7 @@ CREATE TABLE adjustment (
 """
 
 
-def create(connection: sqlite3.Connection) -> None:
+def create(connection: sqlite3.Connection, path: str) -> None:  # noqa: ARG001  as `verify` has it
     """Make the tables in a new and empty file."""
     connection.executescript(
         f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};{_TABLES}COMMIT;"
