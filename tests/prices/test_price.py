@@ -151,6 +151,29 @@ def test_text_billed_by_characters_and_pictures_billed_by_tokens_are_not_billed_
     assert Price(image="0.04", image_output="30").cost(Usage(images=1)) == 40_000_000
 
 
+def test_the_output_of_a_model_of_pictures_or_sound_is_not_free() -> None:
+    assert Price("5", image_output="40").cost(Usage(output_tokens=1)) == 40_000
+    assert Price("5", audio_output="20").cost(Usage(output_tokens=1)) == 20_000
+
+
+def test_a_picture_costs_by_its_size_and_quality_and_the_dearest_of_them_at_worst() -> None:
+    price = Price(
+        image="0.2",
+        variants=[
+            {"size": "1024x1024", "image": "0.05"},
+            {"size": "1024x1024", "quality": "low", "image": "0.01"},
+        ],
+    )
+
+    def cost(size: str | None, quality: str | None) -> int:
+        return price.cost(Usage(images=1, image_size=size, image_quality=quality))
+
+    assert cost("1024x1024", "low") == cost("1024-X-1024", "Low") == 10_000_000
+    assert cost("1024x1024", "high") == 50_000_000
+    assert cost("64x64", "low") == cost(None, None) == 200_000_000
+    assert price.worst(Usage(images=2), request()) == 400_000_000
+
+
 def test_a_cache_larger_than_the_input_is_charged_and_never_subtracted() -> None:
     assert Price("4", cache_read="1").cost(Usage(input_tokens=5, cache_read_tokens=10)) == 10_000
 

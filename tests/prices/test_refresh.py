@@ -71,6 +71,28 @@ def test_tiers_and_contexts_become_variants(tmp_path: Path) -> None:
     }
 
 
+def test_xais_context_tier_begins_at_its_threshold(tmp_path: Path) -> None:
+    costs = {"input_cost_per_token": 1e-06, "input_cost_per_token_above_200k_tokens": 2e-06}
+    assert entries_of(tmp_path, **costs, litellm_provider="xai")["variants"] == [
+        {"above": 199_999, "input": "2"}
+    ]
+
+
+def test_an_off_peak_window_is_told_in_utcs_weekdays(tmp_path: Path) -> None:
+    windows = [{"hours_utc": ["10:00-00:00", "22:00-02:00"], "weekdays": [1]}]
+    block = {"input_cost_per_token": 1e-06, "weekday_timezone": "Asia/Shanghai", "windows": windows}
+    entry = entries_of(tmp_path, input_cost_per_token=2e-06, off_peak_pricing=block)
+    assert entry["variants"] == [
+        {
+            "hours": [
+                "mon 10:00-16:00", "sun 16:00-24:00",  # Monday begins in Shanghai at 16:00 UTC on Sunday
+                "sun 22:00-24:00", "mon 00:00-02:00",
+            ],
+            "input": "1",
+        }
+    ]  # fmt: skip
+
+
 def test_what_is_priced_by_other_units(tmp_path: Path) -> None:
     assert entries_of(tmp_path, mode="rerank", input_cost_per_query=0.002) == {"request": "0.002"}
     assert entries_of(tmp_path, mode="ocr", ocr_cost_per_page=0.003) == {"page": "0.003"}
@@ -86,6 +108,24 @@ def test_what_is_priced_by_other_units(tmp_path: Path) -> None:
         tmp_path, **{"hd/10-x-20/dall": {"mode": "image_generation", "input_cost_per_pixel": 1e-05}}
     )
     assert dict(refresh(path, current=None)[0].entries["hd/10-x-20/dall"])["image"] == "0.002"  # type: ignore[arg-type]  # an entry
+
+
+def test_pictures_of_every_size_and_quality_are_gathered_under_their_model(tmp_path: Path) -> None:
+    def picture(cost: float) -> dict[str, Any]:
+        return {"mode": "image_generation", "output_cost_per_image": cost}
+
+    tokens = {"mode": "image_generation", "output_cost_per_image_token": 4e-05}
+    sizes = {"low/10-x-10/pic": picture(0.01), "high/10-x-10/pic": picture(0.2), "10-x-20/pic": picture(0.03)}
+    data, _ = refresh(litellm_map(tmp_path, pic=tokens, **sizes), current=None)
+    entry = data.entries["pic"]
+    assert isinstance(entry, dict)
+    assert entry["image"] == "0.2"
+    assert entry["variants"] == [
+        {"size": "10x10", "quality": "low", "image": "0.01"},
+        {"size": "10x10", "quality": "high", "image": "0.2"},
+        {"size": "10x20", "image": "0.03"},
+    ]
+    assert {"low/10-x-10/pic", "high/10-x-10/pic", "10-x-20/pic"} < data.entries.keys()
 
 
 def test_a_price_of_one_tier_alone_is_not_free_in_the_others(tmp_path: Path) -> None:

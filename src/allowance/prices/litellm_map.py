@@ -41,6 +41,10 @@ _FIELD: Final = re.compile(
 )
 _SIZED: Final = re.compile(r"(?P<base>output_cost_per_(?:image|second))_(?P<size>\d[\w.]*)")
 _PICTURE_NAME: Final = re.compile(r"(?:^|/)(\d+)-x-(\d+)/")
+_PICTURE: Final = re.compile(
+    r"(?P<place>azure/|fal_ai/)?(?:(?P<quality>low|medium|high|xhigh|max|standard|hd)/)?"
+    r"(?P<width>\d+)-x-(?P<height>\d+)/(?P<model>(?!\d|max-).+)"
+)
 _INCLUSIVE: Final = frozenset({"xai"})  # its dearer rates begin at the threshold, not above it
 _REGIONAL: Final = {
     "regional_processing_uplift_multiplier_us": "us",
@@ -64,13 +68,35 @@ def is_litellm_map(held: object) -> bool:
 def read_litellm_map(held: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any] | Refused | None]]:
     """Each model's name, and the arguments of its `Price`: `Refused` with the reason where a figure is
     not to be believed, None where there is no price."""
+    read: dict[str, dict[str, Any] | Refused | None] = {}
     for name, entry in held.items():
         if name in _NOT_MODELS or not isinstance(entry, dict):
             continue
         try:
-            yield name, read_litellm_entry(name, entry)
+            read[name] = read_litellm_entry(name, entry)
         except Refused as reason:
-            yield name, reason
+            read[name] = reason
+    _gather_pictures(read)
+    yield from read.items()
+
+
+def _gather_pictures(read: Mapping[str, dict[str, Any] | Refused | None]) -> None:
+    """Give a model what LiteLLM keeps under ``quality/size/model``; a picture that is none of these
+    costs the dearest of them."""
+    for name, entry in read.items():
+        match = _PICTURE.fullmatch(name)
+        model = read.get((match["place"] or "") + match["model"]) if match else None
+        if (
+            match is None
+            or not isinstance(entry, dict)
+            or not isinstance(model, dict)
+            or "image" not in entry
+        ):
+            continue
+        quality = {"quality": match["quality"]} if match["quality"] else {}
+        variant = {"size": f"{match['width']}x{match['height']}", **quality, "image": entry["image"]}
+        model.setdefault("variants", []).append(variant)
+        model["image"] = max(model.get("image", "0"), entry["image"], key=Decimal)
 
 
 def read_litellm_entry(name: str, entry: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -58,7 +58,8 @@ class MoreRates(TypedDict, total=False):
 
     What is left out falls back: cached input to the input's rate; a cache write to 1.25 times the
     input's, one for an hour to 1.6 times the other write (twice the input's); reasoning, audio and images
-    to the plain rate of their direction; a search of another size to ``search``. The rest is not billed.
+    to the plain rate of their direction; the output of a model that makes pictures or sound alone to
+    that; a search of another size to ``search``. The rest is not billed.
     """
 
     cache_read: Money

@@ -125,12 +125,14 @@ def make_sheet(rates: Mapping[str, Decimal]) -> Sheet:
     """Complete rates by the fallbacks that `MoreRates` states. Exact."""
     known = {name: scaled(name, rate) for name, rate in rates.items()}
     for name, other, times, over in _FALLBACKS:
-        if name not in known:
-            known[name] = known.get(other, 0) * times // over
+        if name not in known and other in known:
+            known[name] = known[other] * times // over
     return Sheet(**{name: known.get(name, 0) for name in _NAMES})
 
 
 _FALLBACKS = (
+    ("output", "image_output", 1, 1),
+    ("output", "audio_output", 1, 1),
     ("cache_read", "input", 1, 1),
     ("cache_write", "input", 5, 4),
     ("cache_write_1h", "cache_write", 8, 5),

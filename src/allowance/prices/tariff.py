@@ -24,6 +24,7 @@ __all__ = ["Tariff"]
 _STANDARD: Final = frozenset(
     {"", "auto", "default", "standard", "standard_only", "on_demand", "scale", "provisioned_throughput"}
 )
+_ORDINARY: Final = frozenset({None, "default", "standard"})
 _CHEAPER: Final = frozenset({"flex", "batch", "balanced", "decisions", "offpeak"})
 _SAME_TIER: Final = {"fast": "priority", "batches": "batch"}
 _SPEEDS: Final = frozenset({"fast"})
@@ -73,7 +74,7 @@ class Tariff:
 
     def cost(self, usage: Usage, at: datetime | None) -> int:
         """Nano-dollars of a usage, without its parts, rounded up once."""
-        if self._plain and usage.service_tier is None:
+        if self._plain and usage.service_tier in _ORDINARY:
             return self._base.nanos(usage)
         times, over = self._multiplier(usage.speed, usage.region) if self._multipliers else _ONCE
         return max(
@@ -117,6 +118,8 @@ class Tariff:
             timed = [variant for variant in self._timed if variant.holds(moment)]
         reached = bisect_left(self._starts, usage.input_tokens)
         size, quality = _word(usage.image_size), _word(usage.image_quality)
+        if size is not None:
+            size = size.replace("-x-", "x")
         key = (tier, reached, size, quality, tuple(map(id, timed)))
         sheet = self._sheets.get(key)
         if sheet is None:
