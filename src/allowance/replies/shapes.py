@@ -21,11 +21,12 @@ def is_stream(result: object) -> bool:
     event streams, any other iterator. Not files, texts, containers, nor replies that can be iterated.
     """
     kind = type(result)
-    if isinstance(result, _NEVER) or hasattr(kind, "__pydantic_fields__") or callable(result):
-        return False  # what can be called is a mock: it would pass for anything
+    if hasattr(kind, "__pydantic_fields__"):
+        return False
     if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
-        return not _is_cursor(kind)
-    return hasattr(kind, "__iter__") and hasattr(kind, "get_initial_response")
+        # What can be called is a mock: it would pass for anything.
+        return not (callable(result) or isinstance(result, _NEVER) or _is_cursor(kind))
+    return hasattr(kind, "get_initial_response") and hasattr(kind, "__iter__") and not callable(result)
 
 
 def _is_cursor(kind: type) -> bool:
@@ -40,11 +41,10 @@ def is_manager(result: object) -> bool:
     files, locks or connections: a manager has nothing but its entering and leaving.
     """
     kind = type(result)
-    if isinstance(result, _NEVER) or is_stream(result) or callable(result):
-        return False
     enters = hasattr(kind, "__enter__") and hasattr(kind, "__exit__")
-    aenters = hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")
-    if not (enters or aenters) or is_raw(result):
+    if not enters and not (hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")):
+        return False
+    if isinstance(result, _NEVER) or callable(result) or is_stream(result) or is_raw(result):
         return False
     public = [name for name in dir(kind) if not name.startswith("_")]
     return not public
