@@ -41,6 +41,8 @@ def is_manager(result: object) -> bool:
     files, locks or connections: a manager has nothing but its entering and leaving.
     """
     kind = type(result)
+    if hasattr(kind, "__pydantic_fields__"):
+        return False
     enters = hasattr(kind, "__enter__") and hasattr(kind, "__exit__")
     if not enters and not (hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")):
         return False
@@ -53,7 +55,7 @@ def is_manager(result: object) -> bool:
 def is_raw(result: object) -> bool:
     """Whether a result wraps an HTTP response that is yet to be parsed (``with_raw_response``)."""
     kind = type(result)
-    if not callable(getattr(kind, "parse", None)):
+    if hasattr(kind, "__pydantic_fields__") or not callable(getattr(kind, "parse", None)):
         return False
     response = view(result).get("http_response")
     return response is not None and type(view(response).get("status_code")) is int
