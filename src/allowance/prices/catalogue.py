@@ -52,6 +52,7 @@ class Catalogue:
         self._own = {name.strip().lower(): price for name, price in own.items()}
         self._patterns = [(name, price) for name, price in self._own.items() if set(name) & set("*?[")]
         self._resolve = lru_cache(maxsize=_MOST_CACHED)(self._look_up)
+        self._answer = lru_cache(maxsize=_MOST_CACHED)(self._answered)
 
     def with_overrides(self, prices: Overrides) -> Catalogue:
         """A catalogue in which these come first, then this one's own overrides, then its data.
@@ -128,24 +129,27 @@ class Catalogue:
         unknown: OnUnknown = "raise",
     ) -> Price:
         """The price by which `cost` bills this usage, its parts aside."""
-        place = usage.provider or provider
-        named = usage.model
-        if named is None or named == model:
-            return self.find(model or "", provider=place, unknown=unknown)
-        for name in (named, model):
-            if name is not None and (own := self._overriding(name)):
-                return own
-        if model is not None:
-            asked = self._find(model, place)
-            if asked is not None and asked.free and is_free_variant(model):
-                return asked
-            for name in _beside(model, named):
-                if entry := self._exact(name, rule="prefix"):
-                    return entry
-        found = self._find(named, place)
-        if found is not None or model is None:
-            return found or self.find(named, provider=place, unknown=unknown)
+        named, place = usage.model, usage.provider or provider
+        if named is None or named == model or model is None:
+            return self.find(named or model or "", provider=place, unknown=unknown)
+        if len(named) <= _LONGEST_NAME and len(model) <= _LONGEST_NAME:
+            found = self._answer(named, model, place)
+            if found is not None:
+                return found
         return self.find(model, provider=place, unknown=unknown)
+
+    def _answered(self, named: str, asked: str, provider: str | None) -> Price | None:
+        """The price of a reply that names another model than was asked for."""
+        own = self._overriding(named) or self._overriding(asked)
+        if own is not None:
+            return own
+        wanted = self._find(asked, provider)
+        if wanted is not None and wanted.free and is_free_variant(asked):
+            return wanted
+        for name in _beside(asked, named):
+            if beside := self._exact(name, rule="prefix"):
+                return beside
+        return self._find(named, provider) or wanted
 
     def near(self, model: str) -> tuple[str, ...]:
         """The nearest known names, the nearest first."""
