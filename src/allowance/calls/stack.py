@@ -125,13 +125,17 @@ def push(frame: Frame, generator: FrameType | None = None) -> None:
     """Put a frame in force from here on; ``generator`` is the one whose body the block stands in."""
     frame.home = _here()
     frame.generator = generator
+    if generator is not None:
+        _in_generators[frame] = None
     _stack.set((*_stack.get(), frame))
 
 
 def remove(frame: Frame) -> None:
     """Take one frame off, by identity: the frames of others stay, whatever the order of leaving."""
     frame.closed = True
-    frame.generator = None
+    if frame.generator is not None:
+        frame.generator = None
+        _in_generators.pop(frame, None)
     suspend(frame)
 
 
@@ -174,10 +178,21 @@ def _begin_elsewhere(frames: tuple[Frame, ...]) -> None:
 def frames_in_force() -> tuple[Frame, ...]:
     """The frames that apply to a call made here and now, outermost first."""
     frames = _stack.get()
+    if _in_generators:
+        frames = (*_entered_elsewhere(frames), *frames)
     for frame in frames:
         if frame.closed or frame.generator is not None:
             return tuple(frame for frame in frames if _in_force(frame))
     return frames
+
+
+def _entered_elsewhere(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """Frames of running generators that were entered in another task: ``wait_for(anext(...))`` makes one."""
+    return tuple(
+        frame
+        for frame in list(_in_generators)
+        if frame not in frames and frame.generator is not None and _is_running(frame.generator)
+    )
 
 
 def enclosing_books() -> Books | None:
