@@ -120,6 +120,9 @@ _thread = threading.local()
 _elsewhere: ContextVar[object] = ContextVar("allowance_elsewhere", default=None)
 """Set in a context that carries budgets on after their blocks: no frame is at home there."""
 
+_in_generators: dict[Frame, None] = {}
+"""Open frames that belong to a generator: whoever calls ``next`` need not have them in its context."""
+
 
 def push(frame: Frame, generator: FrameType | None = None) -> None:
     """Put a frame in force from here on; ``generator`` is the one whose body the block stands in."""
