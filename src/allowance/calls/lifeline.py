@@ -8,12 +8,14 @@ and tries again what a store could not write. What is left is done at the interp
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import queue
 import threading
 import time
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING
 
 from allowance.errors import StoreError, StoreUnavailableError
@@ -40,7 +42,9 @@ class _Lifeline:
 
     def __init__(self) -> None:
         self.open: dict[str, weakref.ref[Call]] = {}
-        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.jobs: deque[Callable[[], None]] = deque()
+        self.wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.working = threading.RLock()  # held while jobs are done, so that `drain` can wait for them
         self.unwritten: list[tuple[Store, Callable[[], object]]] = []
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
@@ -54,14 +58,20 @@ class _Lifeline:
     def run(self) -> None:
         renew_at = time.monotonic() + WAKE_EVERY
         while True:
-            try:
-                job = self.jobs.get(timeout=max(0.0, renew_at - time.monotonic()))
-            except queue.Empty:
-                renew_at = time.monotonic() + WAKE_EVERY
+            with contextlib.suppress(queue.Empty):
+                self.wake.get(timeout=max(0.0, renew_at - time.monotonic()))
+            with self.working:
+                self.work()
+            if time.monotonic() >= renew_at:
                 self.renew()
                 self.rewrite()
-                continue
-            if job is None:
+                renew_at = time.monotonic() + WAKE_EVERY
+
+    def work(self) -> None:
+        while True:
+            try:
+                job = self.jobs.popleft()
+            except IndexError:
                 return
             run_job(job)
 
@@ -119,7 +129,8 @@ def closed(call_id: str) -> None:
 
 def later(job: Callable[[], None]) -> None:
     """Have a job done soon by the lifeline's thread. Safe in finalizers: no lock is taken, no I/O done."""
-    _lifeline.jobs.put(job)
+    _lifeline.jobs.append(job)
+    _lifeline.wake.put(None)
 
 
 def retry(store: Store, write: Callable[[], object]) -> None:
@@ -144,24 +155,18 @@ def run_job(job: Callable[[], None]) -> None:
 
 def catch_up() -> None:
     """Settle now, in this thread, the calls that were lost; costs nothing where there are none."""
-    if not _lifeline.jobs.empty():
-        _run_jobs()
+    if _lifeline.jobs and _lifeline.working.acquire(blocking=False):
+        try:
+            _lifeline.work()
+        finally:
+            _lifeline.working.release()
 
 
 def drain() -> None:
-    """Do now, in this thread, all that waits: ends of lost calls, then writes that failed."""
-    _run_jobs()
+    """Do now all that waits, and wait for what is being done: ends of lost calls, then failed writes."""
+    with _lifeline.working:
+        _lifeline.work()
     _lifeline.rewrite()
-
-
-def _run_jobs() -> None:
-    while True:
-        try:
-            job = _lifeline.jobs.get_nowait()
-        except queue.Empty:
-            break
-        if job is not None:
-            run_job(job)
 
 
 def _at_exit() -> None:
