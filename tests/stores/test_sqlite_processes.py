@@ -97,7 +97,8 @@ def test_r1_eight_processes_share_one_budget_to_the_last_nano(path: Path) -> Non
 def test_r6_writers_that_are_killed_lose_nothing_that_was_acknowledged(path: Path) -> None:
     chance = random.Random(7)
     acknowledged: dict[str, set[str]] = {"reserved": set(), "settled": set()}
-    for number in range(int(os.environ.get("ALLOWANCE_TEST_KILLS", "25"))):
+    kills = int(os.environ.get("ALLOWANCE_TEST_KILLS", "25"))
+    for number in range(kills):
         writers = [
             subprocess.Popen(
                 [sys.executable, "-c", WRITER, str(path), f"w{number}-{part}"],
@@ -122,7 +123,7 @@ def test_r6_writers_that_are_killed_lose_nothing_that_was_acknowledged(path: Pat
             writer.communicate()
     later = time.time_ns() // 1000 + 3_600_000_000
     store = SQLiteStore(path, clock=lambda: later)
-    assert len(acknowledged["settled"]) > 100
+    assert len(acknowledged["settled"]) > 2 * kills
     settled = {entry.hold_id for entry in store.entries(KEY) if entry.amount == 7}
     assert acknowledged["settled"] <= settled
     expired = {hold.hold_id for hold in store.sweep()}
@@ -237,7 +238,7 @@ def test_r13_a_fork_that_could_not_close_the_file_fails_closed(
             store.account(KEY)
         return True
 
-    with store._engine._mutex:
+    with store._engine._file:
         assert in_child(refused)
     assert isinstance(store.reserve(Ask("a", (SCOPE,), 1, 1, 1, 1, True, 1000)), Grant)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from allowance.errors import ConfigurationError, StoreCorruptError, StoreError, StoreUnavailableError
 from allowance.stores.sqlite import place, schema
+from allowance.stores.sqlite.batches import Batches, Operation
+from allowance.stores.sqlite.faults import translated, unkeepable
 from allowance.stores.sqlite.lockfile import PATIENCE, LockFile
 from allowance.stores.sqlite.tables import SQLiteTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from allowance.stores.sqlite.place import Identity
 
@@ -41,7 +44,8 @@ class Engine:
     def __init__(self, path: str) -> None:
         self.path = path
         self.users = 0
-        self._mutex = threading.Lock()
+        self._file = threading.Lock()
+        self._batches = Batches(self._commit)
         self._pid = os.getpid()
         self._lock_file: LockFile | None = None
         self._connection: sqlite3.Connection | None = None
@@ -50,48 +54,69 @@ class Engine:
         self._latest = 0
 
     def run(self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]) -> T:
-        """Run a verb in one transaction, at the store's time; what it raises undoes what it wrote.
+        """Run a verb at the store's time, alone and whole; what it raises undoes what it wrote.
+
+        Verbs of threads that ask at the same time share a transaction, each in a savepoint of its own.
 
         Raises:
             StoreUnavailableError: the file cannot be read or written now.
             StoreCorruptError: it is no ledger, or not the one that was opened.
+            ConfigurationError: a value that SQLite cannot keep.
         """
-        with self._mutex:
-            try:
-                return self._locked(verb, clock)
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
-            except (OverflowError, UnicodeEncodeError) as error:
-                raise ConfigurationError(
-                    f"SQLite cannot keep a value: {error}. Nothing was changed. Use whole nano-dollars that "
-                    "fit 64 bits, and names of valid Unicode (allowance.ledger.names.account_key)."
-                ) from error
 
-    def _locked(self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]) -> T:
-        lock_file = self._held_lock_file()
-        lock_file.acquire()
-        try:
-            connection, tables = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
+        def action(tables: SQLiteTables) -> T:
+            self._latest = now = max(clock(), self._latest)
+            return verb(tables, now)
+
+        outcome: T = self._batches.run(Operation(action))
+        return outcome
+
+    def _commit(self, batch: Sequence[Operation]) -> None:
+        with self._file:
             try:
-                before = connection.total_changes
-                now = self._latest = max(clock(), self._latest, tables.begin())
-                result = verb(tables, now)
-                if connection.total_changes != before:
-                    tables.keep_clock(now)
-                connection.execute("COMMIT")
-            except BaseException:
-                tables.forget()
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return result
-        finally:
-            lock_file.release()
+                lock_file = self._held_lock_file()
+                lock_file.acquire()
+                try:
+                    self._transact(batch)
+                finally:
+                    lock_file.release()
+            except (sqlite3.Error, StoreError, ConfigurationError) as error:
+                for operation in batch:
+                    # One for each thread: a raised error carries its thread's traceback.
+                    operation.error = copy(self._translated(error))
+
+    def _transact(self, batch: Sequence[Operation]) -> None:
+        connection, tables = self._opened()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            before = connection.total_changes
+            self._latest = max(self._latest, tables.begin())
+            for operation in batch:
+                self._perform(operation, connection, tables)
+            if connection.total_changes != before:
+                tables.keep_clock(self._latest)
+            connection.execute("COMMIT")
+        except BaseException:
+            tables.forget()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _perform(self, operation: Operation, connection: sqlite3.Connection, tables: SQLiteTables) -> None:
+        connection.execute("SAVEPOINT operation")
+        try:
+            operation.result = operation.action(tables)
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite has undone the others' operations too
+            tables.forget()
+            connection.execute("ROLLBACK TO operation")
+            operation.error = self._translated(error)
+        connection.execute("RELEASE operation")
 
     def close(self) -> None:
         """Close the connection, if it is open; what is kept in SQLite's log moves into the file."""
-        with self._mutex:
+        with self._file:
             self._close()
 
     def _held_lock_file(self) -> LockFile:
@@ -143,50 +168,37 @@ class Engine:
             self._lock_file.close()
             self._lock_file = None
 
-    def _translated(self, error: sqlite3.Error) -> StoreError:
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreUnavailableError(
-                f"Another program has locked {self.path} for {PATIENCE:g} seconds. Nothing was changed. "
-                "Close it (a sqlite3 shell, a browser of databases), or try again.",
-                retry_after=1.0,
-            )
-        if name.startswith("SQLITE_FULL"):
-            return StoreUnavailableError(
-                f"The disk of {self.path} is full. Nothing was changed. Make room, and try again."
-            )
-        if name.startswith(
-            ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")
-        ):
-            return StoreUnavailableError(
-                f"{self.path} cannot be read or written: {error} ({name}). Nothing was changed. See that "
-                "this user may write it and its directory, and that the disk is well."
-            )
-        return StoreCorruptError(
-            f"{self.path} cannot be read as a ledger: {error} ({name}). Nothing was changed, and no budget "
-            "is begun anew. Restore the file from a backup; to give its budgets up, move it away."
-        )
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, sqlite3.Error):
+            ours = translated(error, self.path)
+        elif isinstance(error, (OverflowError, UnicodeEncodeError)):
+            ours = unkeepable(error)
+        else:
+            return error
+        ours.__cause__ = error
+        return ours
 
     # -- forks ---------------------------------------------------------------------------------------
 
     def before_fork(self) -> bool:
         """Close, and keep others out: nothing of SQLite's must be inherited. False where that fails."""
-        if not self._mutex.acquire(timeout=2 * PATIENCE):
+        if not self._file.acquire(timeout=2 * PATIENCE):
             return False
         try:
             self._close()
         except (sqlite3.Error, StoreError):
-            self._mutex.release()
+            self._file.release()
             return False
         return True
 
     def after_fork_in_parent(self) -> None:
         """Let others in again."""
-        self._mutex.release()
+        self._file.release()
 
     def after_fork_in_child(self, closed: bool) -> None:
         """Begin anew with what was closed before the fork; what was not stays shut, and referenced."""
-        self._mutex = threading.Lock()
+        self._file = threading.Lock()
+        self._batches = Batches(self._commit)
         if closed:
             self._pid = os.getpid()
         elif self._lock_file is not None:
