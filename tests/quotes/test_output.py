@@ -15,10 +15,10 @@ from tests.quotes.conftest import Flat
 HELLO: Any = [{"role": "user", "content": "hello"}]
 
 
-def made(quoting: Quoting, price: Flat | None = None, **arguments: Any) -> Quote:
+def made(quoting: Quoting, price: Flat | None = None, *, cheap: bool = True, **arguments: Any) -> Quote:
     request = read(arguments)
     assert request is not None
-    return quoting.quote(request, price or Flat(), cheap=True)
+    return quoting.quote(request, price or Flat(), cheap=cheap)
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def test_a_capped_call_holds_its_cap_and_no_more(quoting: Quoting) -> None:
     assert (quote.capped, quote.bound, quote.unbounded) == (True, True, ())
     assert quote.amount == quote.ceiling == quote.floor == quote.input_tokens * 2_500 + 500 * 10_000
     assert quote.max_output_tokens == quote.output_tokens == 500
-    assert quote.expected < quote.amount
+    assert quote.expected == quote.amount
+    assert made(quoting, cheap=False, model="gpt-4o", messages=HELLO, max_tokens=500).expected < quote.amount
 
 
 def test_an_uncapped_call_says_how_to_cap_it(quoting: Quoting) -> None:

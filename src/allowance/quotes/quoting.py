@@ -85,7 +85,8 @@ class Quoting:
         """What the call may cost.
 
         With ``cheap`` the texts are not tokenized but count as their bytes, which is an upper bound for
-        every model and takes microseconds; a price is met by many times what the call needs. Without
+        every model and takes microseconds; a price is met by many times what the call needs, and
+        ``expected`` is not reckoned apart from the bound where there is one. Without
         it, they are counted wherever a vocabulary is on the machine.
 
         Raises:
@@ -94,7 +95,7 @@ class Quoting:
         family = family_of(request.model, request.provider)
         counted_by, note, count = self._ruler(request.model, family, cheap=cheap)
         found = measure(request, family, count)
-        return _quote(request, price, found, self._output(request, price), counted_by, note)
+        return _quote(request, price, found, self._output(request, price), counted_by, note, cheap=cheap)
 
     def count(self, request: Request, texts: Sequence[str]) -> int:
         """Tokens of a reply's texts, as the request's model would count them: exact or a safe estimate."""
@@ -155,7 +156,14 @@ class _Output:
 
 
 def _quote(
-    request: Request, price: Pricing, found: Measure, output: _Output, counted_by: str, note: str
+    request: Request,
+    price: Pricing,
+    found: Measure,
+    output: _Output,
+    counted_by: str,
+    note: str,
+    *,
+    cheap: bool,
 ) -> Quote:
     choices = request.choices
     amount = price.worst(_usage(request, found, found.bound, output.held * choices), request)
@@ -164,9 +172,11 @@ def _quote(
         floor = price.worst(_usage(request, found, found.bound, 0), request)
         if output.most != output.held:
             ceiling = price.worst(_usage(request, found, found.bound, output.most * choices), request)
-    expected = price.cost(_usage(request, found, found.usual, output.expected * choices))
     unbounded = request.unbounded + found.reasons
     bounded = not unbounded
+    expected = amount
+    if not (cheap and bounded and output.capped):
+        expected = price.cost(_usage(request, found, found.usual, output.expected * choices))
     if not output.capped and ceiling > floor:
         unbounded += (f"no output cap: add {request.cap_name or 'one'}",)
     return Quote(
