@@ -11,7 +11,14 @@ from allowance.calls.edges import run as run_in_edge
 from allowance.calls.projecting import resets_at
 from allowance.calls.ready import prepare
 from allowance.calls.stack import Frame, frames_in_force, owning_generator, push, remove
-from allowance.calls.terms import UNSET, declaration, own_account, user_name
+from allowance.calls.terms import (
+    UNSET,
+    check_callables,
+    check_warn_at,
+    declaration,
+    own_account,
+    user_name,
+)
 from allowance.calls.views import view_of
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger.accounts import declare, make_account
@@ -74,6 +81,8 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         warn_at: float | None = None,
         books: Books | None = None,
     ) -> None:
+        check_callables(on_event=on_event)
+        check_warn_at(warn_at)
         self._declared = declaration(limit, duration, align, timezone, uncapped)
         self._user = None if user is None else user_name(user)
         self._kind = kind

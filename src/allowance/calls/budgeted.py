@@ -15,7 +15,14 @@ from allowance.calls.follow import AsyncStream, Stream
 from allowance.calls.ready import prepare
 from allowance.calls.signatures import Parameters
 from allowance.calls.stack import Frame, enclosing_books
-from allowance.calls.terms import UNSET, declaration, own_account, user_name
+from allowance.calls.terms import (
+    UNSET,
+    check_callables,
+    check_warn_at,
+    declaration,
+    own_account,
+    user_name,
+)
 from allowance.calls.views import view_of
 from allowance.errors import BudgetExceededError, ConfigurationError
 from allowance.ledger.names import account_key
@@ -99,6 +106,8 @@ def budgeted(
         StoreUnavailableError: the budget cannot be asked.
     """
     declared = declaration(limit, duration, align, timezone, uncapped)
+    check_callables(request=request, on_exceeded=on_exceeded, on_event=on_event)
+    check_warn_at(warn_at)
     rules = _Rules(
         user=user if user is None or callable(user) else user_name(user),
         declared=declared,

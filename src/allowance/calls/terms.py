@@ -12,7 +12,7 @@ from allowance.ledger.records import AccountKey, Alignment, Declaration, Scope, 
 from allowance.money import UNSET, Money, Unset, to_nanos
 from allowance.stores.memory import MemoryStore
 
-__all__ = ["UNSET", "Limit", "declaration", "own_account", "user_name"]
+__all__ = ["UNSET", "Limit", "check_callables", "check_warn_at", "declaration", "own_account", "user_name"]
 
 
 Limit: TypeAlias = Money | None | Literal[Unset.UNSET]
@@ -56,3 +56,27 @@ def user_name(user: object) -> str:
     raise ConfigurationError(
         f"A user must be a str or an int, not {type(user).__name__}: pass str(...) of it, or its id."
     )
+
+
+def check_warn_at(part: float | None) -> None:
+    """Refuse a threshold that is no part of a limit.
+
+    Raises:
+        ConfigurationError: for anything but None and a number above 0, up to 1.
+    """
+    if part is None or (isinstance(part, (int, float)) and not isinstance(part, bool) and 0 < part <= 1):
+        return
+    raise ConfigurationError(
+        f"warn_at must be a part of the limit above 0, up to 1, such as 0.8, not {part!r:.40}."
+    )
+
+
+def check_callables(**given: object) -> None:
+    """Refuse what cannot be called where a function is wanted; None was not given.
+
+    Raises:
+        ConfigurationError: names the argument.
+    """
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise ConfigurationError(f"{name}= takes a function, not {type(value).__name__}.")
