@@ -87,6 +87,7 @@ def main() -> None:
         response = ask(url, user)
         print(f"{user}: {response.status} {response.text[:60]}")
     server.shutdown()
+    server.server_close()
 
 
 if __name__ == "__main__":

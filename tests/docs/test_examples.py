@@ -33,9 +33,10 @@ def run(name: str, home: Path, **environment: str) -> list[str]:
     kept = {
         name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TIKTOKEN_CACHE_DIR") if name in os.environ
     }
+    strict = {} if name == "with_litellm.py" else {"PYTHONWARNINGS": "error"}
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
-        env={**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **strict, **environment},
         cwd=home,
         capture_output=True,
         text=True,
