@@ -13,6 +13,7 @@ from typing import Any
 import allowance
 from allowance.errors import StoreUnavailableError
 from allowance.ledger.records import AccountKey, Entry
+from allowance.stores.base import Store
 from allowance.stores.memory import MemoryStore
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def key(user: str, kind: str = "user") -> AccountKey:
     return AccountKey(PROJECT, kind, user)
 
 
-def books(store: MemoryStore, user: str) -> tuple[int, int]:
+def books(store: Store, user: str) -> tuple[int, int]:
     """What is spent and held on a user's budget, and the proof that it adds up (R2)."""
     assert store.audit() == []
     account = store.account(key(user))
@@ -76,7 +77,7 @@ def books(store: MemoryStore, user: str) -> tuple[int, int]:
     return account.spent, account.held
 
 
-def lines(store: MemoryStore, user: str) -> list[Entry]:
+def lines(store: Store, user: str) -> list[Entry]:
     return list(store.entries(key(user)))
 
 
