@@ -33,7 +33,18 @@ RECORDS = {
 }
 """The plain records that neighbours pass on; and money's errors."""
 
-SDKS = {"openai", "anthropic", "google", "litellm", "tenacity", "httpx", "requests", "aiohttp", "boto3", "anyio"}
+SDKS = {
+    "openai",
+    "anthropic",
+    "google",
+    "litellm",
+    "tenacity",
+    "httpx",
+    "requests",
+    "aiohttp",
+    "boto3",
+    "anyio",
+}
 ALLOWED = {"wrapt", "tiktoken", "pydantic"}
 HEAVY = {"tiktoken", "sqlite3", "ssl", "http", "asyncio"}
 
@@ -104,9 +115,9 @@ def _only_records(path: Path, module: str) -> bool:
     """Packages hand their record on under their own name too: ``from allowance.requests import Request``."""
     records = {"Request", "Api", "Image", "Attachment", "Usage", "Quote", "Price", "Store"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == module:
-            if not {alias.name for alias in node.names} <= records:
-                return False
+        taken = isinstance(node, ast.ImportFrom) and node.module == module
+        if taken and not {alias.name for alias in node.names} <= records:
+            return False
     return module.count(".") == 1
 
 
@@ -137,5 +148,7 @@ loaded = set(sys.modules) - before
 heavy = {"tiktoken", "sqlite3", "ssl", "http", "asyncio", "openai", "anthropic", "litellm", "google"}
 print(sorted(heavy & {name.partition(".")[0] for name in loaded}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == "[]", done.stdout

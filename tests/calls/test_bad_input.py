@@ -1,5 +1,7 @@
 """Bad input meets one of our errors with its remedy, and nothing is lost."""
 
+# ruff: noqa: PT012  # blocks, and what is raised inside them, are what this is about
+
 from __future__ import annotations
 
 import os
@@ -186,13 +188,17 @@ def test_messages_without_end(messages: Any, store: MemoryStore) -> None:
     ],
     ids=lambda messages: ascii(messages)[:40],
 )
-def test_messages_that_no_provider_would_take_reach_it_all_the_same(messages: Any, store: MemoryStore) -> None:
+def test_messages_that_no_provider_would_take_reach_it_all_the_same(
+    messages: Any, store: MemoryStore
+) -> None:
     """What is wrong with them is the provider's to say: we only must not fall over."""
     budgeted(user="alice", limit=1)(ask)(messages)
     assert books(store, "alice") == (CALL, 0)
 
 
-@pytest.mark.parametrize("text", ["x" * 8_000_000, " " * 1_000_000, "\U0001f4b8" * 500_000], ids=["8 MB", "spaces", "emoji"])
+@pytest.mark.parametrize(
+    "text", ["x" * 8_000_000, " " * 1_000_000, "\U0001f4b8" * 500_000], ids=["8 MB", "spaces", "emoji"]
+)
 def test_prompts_that_are_huge(text: str, store: MemoryStore) -> None:
     messages = [{"role": "user", "content": text}]
     tight = budgeted(user="tight", limit="0.001")(ask)
@@ -209,7 +215,9 @@ def test_a_cap_that_is_a_bool(cap: bool, store: MemoryStore) -> None:
         budgeted(user="alice", limit=1)(ask)(MESSAGES, max_tokens=cap)
 
 
-@pytest.mark.parametrize("model", ["", " ", "x" * 100_000, "gpt-4o\x00", "\ud800"], ids=lambda model: ascii(model)[:12])
+@pytest.mark.parametrize(
+    "model", ["", " ", "x" * 100_000, "gpt-4o\x00", "\ud800"], ids=lambda model: ascii(model)[:12]
+)
 def test_models_that_are_none(model: str, store: MemoryStore) -> None:
     with pytest.raises(BudgetError) as refused:
         budgeted(user="alice", limit=1)(ask)(MESSAGES, model)
@@ -311,7 +319,12 @@ def test_urls_that_name_no_store(url: Any) -> None:
 def test_unknown_settings_are_named_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match="on_unknown_model"):
         allowance.configure(on_unknown_modell="free")
-    for name, value in (("on_error", "ignore"), ("on_store_error", "x"), ("hold_minutes", 0), ("on_unknown_model", "x")):
+    for name, value in (
+        ("on_error", "ignore"),
+        ("on_store_error", "x"),
+        ("hold_minutes", 0),
+        ("on_unknown_model", "x"),
+    ):
         with pytest.raises(ConfigurationError, match=name):
             allowance.configure(**{name: value})
 

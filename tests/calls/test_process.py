@@ -1,5 +1,7 @@
 """`allowance.max_budget` and `allowance.current_cost`: the whole process's budget."""
 
+# ruff: noqa: SIM117  # blocks, and what is raised inside them, are what this is about
+
 from __future__ import annotations
 
 from decimal import Decimal

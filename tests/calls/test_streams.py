@@ -1,6 +1,6 @@
 """Streams: the SDK's own in every way that can be noticed, and settled once, wherever they end."""
 
-# ruff: noqa: SIM117, PT012
+# ruff: noqa: SIM117  # blocks inside blocks
 
 from __future__ import annotations
 
@@ -288,9 +288,7 @@ def test_a_stream_that_was_never_read_costs_its_input(
     assert alice() == [INPUT] * 2
 
 
-def test_a_stream_is_settled_at_its_end_not_at_its_close(
-    gpt: openai.OpenAI, store: MemoryStore
-) -> None:
+def test_a_stream_is_settled_at_its_end_not_at_its_close(gpt: openai.OpenAI, store: MemoryStore) -> None:
     with budget("alice", limit=1) as b:
         stream = gpt.chat.completions.create(**WITH_USAGE)
         for _ in stream:
