@@ -131,7 +131,7 @@ class Model:
             return "denied", next(key for key in room if room[key] == least), want
         if old is not None:
             old.state = "released"
-        clamped = "clamp" in policies and amount < ask.ceiling
+        clamped = "clamp" in policies and amount < want
         bound = ask.bounded and (amount >= ask.ceiling or clamped)
         self.budgets.update(found)
         answer = ("granted", amount, amount < ask.amount, clamped, bound, old is not None)

@@ -165,6 +165,23 @@ def test_what_one_thread_does_wrong_undoes_nothing_of_the_others(tmp_path: Path)
     store.close()
 
 
+def test_an_interruption_in_the_midst_leaves_nothing_half_done(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "a.db")
+    store.settle(Posting("first", 1, (SCOPE,)))
+    before = store.account(KEY)
+    assert before is not None
+
+    def interrupted(tables: Any) -> None:
+        tables.keep(before._replace(spent=999))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store._engine._batches.run(Operation(interrupted))
+    assert store.account(KEY) == before
+    assert store.audit() == []
+    store.close()
+
+
 def test_a_batch_that_fails_as_a_whole_fails_each_with_an_error_of_its_own(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "a.db")
     (tmp_path / "a.db").rename(tmp_path / "b.db")

@@ -96,20 +96,20 @@ def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> V
             least = max(least, ask.amount)
         elif uncapped == "clamp":
             clamping = True
-    if room is None or want == 0 or want <= room:
+    if room is None or want == 0:
         amount = want
-    elif room > 0 and room >= least:
-        amount = room
+    elif _fits(room, least):
+        amount = min(want, room)
     else:
-        temporary = _fits_without_holds(accounts, want, least)
-        return Verdict(want, refused_by=tightest, temporary=temporary)
-    return Verdict(amount, clamped=clamping and amount < ask.ceiling)
+        limits = [
+            account.terms.limit - account.spent for account in accounts if account.terms.limit is not None
+        ]
+        return Verdict(want, refused_by=tightest, temporary=_fits(min(limits), least))
+    return Verdict(amount, clamped=clamping and amount < want)
 
 
-def _fits_without_holds(accounts: Sequence[Account], want: int, least: int) -> bool:
-    limited = [account.terms.limit - account.spent for account in accounts if account.terms.limit is not None]
-    room = min(limited)
-    return want <= room or (room > 0 and room >= least)
+def _fits(room: int, least: int) -> bool:
+    return room > 0 and room >= least
 
 
 def settle_charge(row: HoldRow, amount: int) -> tuple[EntryKind, int] | None:

@@ -117,7 +117,7 @@ class Ask(NamedTuple):
     cost of the longest reply the model gives; the account's `Uncapped` policy picks among them:
 
     - ``shrink``: ``amount``, or where that does not fit all that remains, if it is ``floor`` at least;
-    - ``clamp``: the same, and the grant says that the call must be capped to what was granted;
+    - ``clamp``: the same, and where it had to shrink the grant says that the call must be capped to it;
     - ``reserve``: ``ceiling``;
     - ``refuse``: ``amount``.
 
@@ -143,7 +143,7 @@ class Ask(NamedTuple):
 class Grant(NamedTuple):
     """A hold was made. ``accounts`` are as they stand after it, in the order of the ask's scopes.
 
-    ``shrunk`` says that less than was asked is held; ``clamped`` that the call must be capped to it.
+    ``shrunk`` says that less than was asked is held; ``clamped`` that the call must then be capped to it.
     ``bound`` says that the call cannot cost more than ``amount``. ``replaced`` says that the ask's
     ``replacing`` was open and is gone. ``expired`` are holds whose term was found to be over on the way.
     """

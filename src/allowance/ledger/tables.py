@@ -27,7 +27,7 @@ class Tables(Protocol):
     stay or go: the verbs write nothing that would be wrong alone.
     """
 
-    def account(self, key: AccountKey) -> Account | None:
+    def account(self, key: AccountKey, /) -> Account | None:
         """The account as it was last kept."""
         ...
 
@@ -39,7 +39,7 @@ class Tables(Protocol):
         """The projects that have a budget of this kind and name."""
         ...
 
-    def hold(self, hold_id: str) -> HoldRow | None:
+    def hold(self, hold_id: str, /) -> HoldRow | None:
         """The hold of this id, in whatever state."""
         ...
 

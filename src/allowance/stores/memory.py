@@ -215,8 +215,8 @@ class _MemoryTables:
         self.lines: dict[AccountKey, list[Entry]] = {}
         self.adjustments: dict[str, Adjustment] = {}
         # Two verbs of `Tables` are these dictionaries' own; each call asks four times.
-        self.account = self.accounts.get
-        self.hold = self.holds.get
+        self.account: Callable[[AccountKey], Account | None] = self.accounts.get
+        self.hold: Callable[[str], HoldRow | None] = self.holds.get
         self._open: dict[str, HoldRow] = {}
         self._over: deque[str] = deque()
         self._next_due = _NEVER
