@@ -63,4 +63,4 @@ def test_r1_the_hold_is_the_most_that_every_account_allows(accounts: list[Accoun
         assert verdict.temporary == (admit(without, ask, [0] * len(accounts)).refused_by is None)
     clamps = any(a.terms.limit is not None and a.terms.uncapped == "clamp" for a in accounts)
     if verdict.refused_by is None:
-        assert verdict.clamped == (clamps and verdict.amount < ask.ceiling)
+        assert verdict.clamped == (clamps and verdict.amount < want)
