@@ -143,7 +143,7 @@ def python(code: str, **environment: str) -> str:
         text=True,
         timeout=120,
         cwd=ROOT,
-        env={**os.environ, "HOME": home, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "HOME": home, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment},
         check=False,
     )
     assert done.returncode == 0, done.stderr

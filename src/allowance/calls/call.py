@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,9 @@ class Call:
 
     async def aend(self, end: Callable[[], None]) -> None:
         """Run one of the endings below without blocking the event loop; a cancellation cannot stop it."""
+        if isinstance(sys.exception(), GeneratorExit):
+            end()  # a coroutine that is being closed may not wait any more
+            return
         await run_in_edge(end, blocking=self.charge is not None and self.charge.blocking())
 
     def follow(self, reply: Any) -> Any:

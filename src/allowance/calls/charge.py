@@ -15,7 +15,13 @@ from allowance.calls.events import send
 from allowance.calls.groups import groups_of
 from allowance.calls.ids import new_id
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
-from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
+from allowance.errors import (
+    BudgetError,
+    BudgetExceededError,
+    HoldConflictError,
+    StoreUnavailableError,
+    UnknownModelError,
+)
 from allowance.ledger.records import Ask, Denial, Posting
 
 if TYPE_CHECKING:
@@ -302,7 +308,7 @@ class Charge:
                 usage is not None and usage.counted,
                 reason,
             )
-            settled = self._write(group, partial(group.store.settle, posting))
+            settled = self._write(group, partial(_settle, group.store, posting))
             if settled is None:
                 self._tell("failed", group.accounts(), amount, unconfirmed=usage is None)
             else:
@@ -372,3 +378,15 @@ def _outer_charge(frames: Sequence[Frame]) -> Charge | None:
         if charge is not None and charge.is_open() and not charge.replaced:
             return charge
     return None
+
+
+def _settle(store: Store, posting: Posting) -> Settlement:
+    """Post a cost, under an id of its own where its hold was let go before: what was paid counts (R5).
+
+    That is so after a release by hand, and where a call inside had taken the hold over in this store
+    before another store refused it. The id is always the same one, so that a retry does not post twice.
+    """
+    try:
+        return store.settle(posting)
+    except HoldConflictError:
+        return store.settle(posting._replace(hold_id=f"{posting.hold_id}-paid"))

@@ -32,10 +32,11 @@ async def run(work: Callable[[], T], *, blocking: bool, undo: Callable[[], objec
     import asyncio
 
     try:
+        loop = asyncio.get_running_loop()
         future = _executor().submit(work)
-        waiter = asyncio.wrap_future(future)
     except RuntimeError:
         return work()  # no asyncio loop runs here (trio), or the interpreter is shutting down
+    waiter = asyncio.wrap_future(future, loop=loop)
     try:
         return await asyncio.shield(waiter)
     except asyncio.CancelledError:
