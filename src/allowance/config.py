@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +19,7 @@ __all__ = ["Settings", "read_settings"]
 _FROM_ENVIRONMENT = (
     "store",
     "project",
+    "catalogue",
     "prices",
     "on_unknown_model",
     "on_error",
@@ -33,6 +35,7 @@ class Settings(BaseModel):
     Attributes:
         store: a URL or a store object; None is the file in the user's state directory.
         project: whose users these are; projects share a store and never see each other's users.
+        catalogue: a file that `allowance.prices.refresh` made, in place of the catalogue that is shipped.
         prices: prices of the user's own, by model (exact names, then globs), or a file of them.
         default_limit, default_duration, default_uncapped: terms for users that the store has never seen;
             the limit in US dollars. Without a default limit an unknown user is an error.
@@ -49,6 +52,7 @@ class Settings(BaseModel):
 
     store: Any = None
     project: str = "default"
+    catalogue: str | Path | None = None
     prices: Any = None
     default_limit: Any = UNSET
     default_duration: str | None = None

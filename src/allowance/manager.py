@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.books import Books, Policy, set_default_books
@@ -11,6 +12,7 @@ from allowance.ledger.names import account_key
 from allowance.ledger.records import Terms
 from allowance.money import UNSET, to_nanos
 from allowance.prices.catalogue import Catalogue
+from allowance.prices.data import load_data
 from allowance.prices.price import Price
 from allowance.quotes.quoting import Quoting
 
@@ -57,7 +59,7 @@ def make_books(settings: Settings) -> Books:
     account_key(settings.project, "user", "any")  # refuses a project that no budget could have
     return Books(
         open_store=lambda: _open(settings.store),
-        catalogue=_SHIPPED if settings.prices is None else _SHIPPED.with_overrides(settings.prices),
+        catalogue=_catalogue(settings),
         quoting=Quoting(counter=settings.counter),
         project=settings.project,
         policy=Policy(
@@ -78,6 +80,16 @@ def _open(named: str | Store | None) -> Store:
     store = open_store(default_url() if named is None else named)
     log.info("Budgets are kept in %s.", store.url)
     return store
+
+
+def _catalogue(settings: Settings) -> Catalogue:
+    path = settings.catalogue
+    if path is None:
+        catalogue = _SHIPPED
+    else:
+        data = load_data(Path(path))  # read now: a file that cannot be must fail here, not at a call
+        catalogue = Catalogue(lambda: data)
+    return catalogue if settings.prices is None else catalogue.with_overrides(settings.prices)
 
 
 def _default_terms(settings: Settings) -> Terms | None:

@@ -21,10 +21,10 @@ from allowance.calls.terms import (
 )
 from allowance.calls.views import view_of
 from allowance.errors import ConfigurationError, StoreUnavailableError
-from allowance.ledger.accounts import declare, make_account
+from allowance.ledger.accounts import declare, make_account, open_account
 from allowance.ledger.names import account_key
 from allowance.ledger.records import Declaration, Scope, Terms
-from allowance.money import to_usd
+from allowance.money import format_usd, to_usd
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -222,8 +222,9 @@ class Block:
         return await run_in_edge(self.refresh, blocking=self._view.store.blocking)
 
     def __repr__(self) -> str:
-        limit = "no limit" if self.limit is None else f"${self.limit}"
-        return f"<budget of {self._view.key.kind} {self.user!r}: ${self.spent} spent of {limit}>"
+        account = self._account()
+        limit = "no limit" if account.terms.limit is None else format_usd(account.terms.limit)
+        return f"<budget of {account.key.kind} {self.user!r}: {format_usd(account.spent)} spent of {limit}>"
 
     def _account(self) -> Account:
         lifeline.catch_up()
@@ -234,8 +235,10 @@ class Block:
                 return now
         if self._view.account is not None:
             return self._view.account
-        # Its store was down when the block was entered, which only one without a limit survives.
-        return make_account(self._view.key, Terms(limit=None), None, 0)
+        # The first call makes it, on the default terms. Without those its store was down when the block
+        # was entered, which only one without a limit survives.
+        made = open_account(self._scope, 0)
+        return made or make_account(self._view.key, Terms(limit=None), None, 0)
 
     def _look(self) -> None:
         """See the account when the block is entered; writes only where the terms given here changed."""

@@ -193,17 +193,16 @@ class Call:
         if self.covered():
             return
         charge, tally = self.charge, self.tally
-        usage = None if tally is None else tally.usage()
+        if complete and tally is not None:
+            tally.end()
         if charge is None:
+            usage = None if tally is None else tally.known()
             if usage is not None:
                 self._post_afterwards(usage)
-            return
-        if not self.sent:
+        elif not self.sent:
             charge.release("its stream was never begun")
-        elif usage is not None and (complete or (tally is not None and tally.finished)):
-            charge.settle(usage)
         else:
-            charge.settle(self._seen())
+            charge.settle((None if tally is None else tally.usage()) or self._seen())
 
     def stream_failed(self, error: BaseException) -> None:
         """The stream raised this: before its first chunk the call failed, after it what was seen counts."""
@@ -244,10 +243,13 @@ class Call:
         if texts is None or self.request is None:
             return None
         quote = None if self.charge is None else self.charge.counted()
+        output = self.books.quoting.count(self.request, texts)
+        if quote is not None and quote.capped:
+            output = min(output, quote.output_tokens)  # a vendor cannot have sent more
         return Usage(
             model=self.request.model,
-            input_tokens=0 if quote is None else quote.input_tokens,
-            output_tokens=self.books.quoting.count(self.request, texts),
+            input_tokens=0 if quote is None else quote.likely_input_tokens,
+            output_tokens=output,
             counted=True,
         )
 

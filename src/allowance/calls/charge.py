@@ -119,7 +119,7 @@ class Charge:
             return
         views = [view for group in self._groups for view in group.views]
         cheap = cheap_quote(self.books, request, self._price, views)
-        if cheap is not None and self._hold(cheap) is None:
+        if cheap is not None and self._hold(cheap) is None and self._clamp(request, cheap) is None:
             self._cheap = cheap.amount
             for view in views:
                 view.add_cheap(cheap.amount)
@@ -312,15 +312,15 @@ class Charge:
             if settled is None:
                 self._tell("failed", group.accounts(), amount, unconfirmed=usage is None)
             else:
-                self._posted(group, settled, unconfirmed=usage is None)
+                self._posted(group, settled, unconfirmed=usage is None, reason=reason)
         if not in_process:
             process.count(amount)
 
-    def _posted(self, group: Group, settled: Settlement, *, unconfirmed: bool) -> None:
+    def _posted(self, group: Group, settled: Settlement, *, unconfirmed: bool, reason: str) -> None:
         group.saw(settled.accounts)
         if not self._hooks:
             return
-        self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed)
+        self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed, reason=reason)
         if settled.overrun:
             self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
         for view, warn_at in zip(group.views, group.warnings, strict=True):

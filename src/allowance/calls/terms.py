@@ -64,7 +64,7 @@ def check_warn_at(part: float | None) -> None:
     Raises:
         ConfigurationError: for anything but None and a number above 0, up to 1.
     """
-    if part is None or (isinstance(part, (int, float)) and not isinstance(part, bool) and 0 < part <= 1):
+    if part is None or (type(part) in (int, float) and 0 < part <= 1):
         return
     raise ConfigurationError(
         f"warn_at must be a part of the limit above 0, up to 1, such as 0.8, not {part!r:.40}."

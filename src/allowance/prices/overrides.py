@@ -86,6 +86,9 @@ def _checked(given: object, what: str) -> dict[str, Any]:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "entry"
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(RATES))
+            raise ConfigurationError(f"{what}: it knows no {where!r}. The rates it knows: {known}") from None
         raise ConfigurationError(f"{what}: {where}: {first['msg']}") from None
     return read.model_dump(exclude_none=True)
 

@@ -30,6 +30,7 @@ class Quote(NamedTuple):
         unbounded: why the quote is no upper bound, each reason in words; empty where it is one.
         counted_by: ``"o200k_base"``, ``"cl100k_base"``, ... or ``"bytes"``: what counted the input.
         note: what would make the quote sharper (how to get a vocabulary), else empty.
+        likely_input_tokens: what the input likely is, where ``input_tokens`` is only a bound.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Quote(NamedTuple):
     unbounded: tuple[str, ...] = ()
     counted_by: str = "bytes"
     note: str = ""
+    likely_input_tokens: int = 0
 
     @property
     def bound(self) -> bool:

@@ -98,10 +98,10 @@ class Quoting:
         return _quote(request, price, found, self._output(request, price), counted_by, note, cheap=cheap)
 
     def count(self, request: Request, texts: Sequence[str]) -> int:
-        """Tokens of a reply's texts, as the request's model would count them: exact or a safe estimate."""
+        """Tokens of a reply's texts, as the request's model would count them: exact, or what they likely are."""
         family = family_of(request.model, request.provider)
         _, _, count = self._ruler(request.model, family, cheap=False)
-        return count(texts).bound
+        return count(texts).usual
 
     def affordable(self, request: Request, price: Pricing, amount: int) -> int:
         """The largest output cap with which the call costs ``amount`` nano-dollars at most; 0 for none."""
@@ -193,6 +193,7 @@ def _quote(
         unbounded,
         counted_by,
         note,
+        found.usual,
     )
 
 

@@ -105,10 +105,9 @@ class Vocabularies:
     def remedy(self, name: str) -> str:
         """How to get a vocabulary that is missing, and why it is."""
         return (
-            f"The vocabulary {name} is not on this machine ({self._missing.get(name, 'not looked for')}), so "
-            "texts count as their UTF-8 bytes. To have them counted, set TIKTOKEN_CACHE_DIR to a directory "
-            "that holds it, or install litellm, which carries it, or allow the download "
-            "(ALLOWANCE_DOWNLOAD_VOCABULARY=1 and a way to the internet)."
+            f"Its texts count as their bytes, several times their tokens, because the vocabulary {name} is "
+            f"not on this machine ({self._missing.get(name, 'not looked for')}): install litellm, which "
+            "carries it, or set TIKTOKEN_CACHE_DIR to a directory that holds it."
         )
 
     def _find(self, name: str) -> None:
