@@ -60,7 +60,7 @@ def test_eight_processes_on_one_file(provider: Provider, tmp_path: Path) -> None
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         )
         for _ in range(8)
     ]
@@ -92,7 +92,7 @@ def test_a_process_killed_in_mid_call_leaves_the_file_sound(provider: Provider, 
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
     )
     assert worker.stdin is not None
     worker.stdin.write("go\n")
