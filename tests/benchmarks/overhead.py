@@ -67,20 +67,23 @@ def print_calls() -> None:
         bare, _ = in_turn(ours["bare"], ours["bare"])
         mine -= bare
         print(
-            f"overhead of a call, {name + ' prompt':<14}{mine:>9.1f} µs{others:>9.1f} µs{others / mine:>8.1f}x   {target}"
+            f"overhead of a call, {name + ' prompt':<14}{mine:>9.1f} µs{others:>9.1f} µs"
+            f"{others / mine:>8.1f}x   {target}"
         )
     lookup, genai = in_turn(ours["lookup"], genai_lookup())
     print(
-        f"price of a known model            {lookup:>9.1f} µs{genai:>9.1f} µs{genai / lookup:>8.1f}x   at most 10 µs (genai-prices)"
+        f"price of a known model            {lookup:>9.1f} µs{genai:>9.1f} µs{genai / lookup:>8.1f}x   "
+        "at most 10 µs (beside genai-prices)"
     )
 
 
 def our_calls() -> dict[str, Callable[[], Any]]:
     """Whole decorated calls, and the bare function."""
+    from openai.types.chat import ChatCompletion
+
     import allowance
     from allowance.calls.books import default_books
     from allowance.stores.memory import MemoryStore
-    from openai.types.chat import ChatCompletion
 
     allowance.configure(store=MemoryStore(), project="benchmark")
     reply = ChatCompletion.model_validate(

@@ -1,4 +1,4 @@
-"""Where async callers meet a store that does I/O: nothing blocks the loop, and a cancel leaves no hold behind."""
+"""Where async callers meet a store that does I/O: the loop is not blocked, and a cancel leaves no hold."""
 
 from __future__ import annotations
 

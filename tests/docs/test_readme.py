@@ -33,7 +33,8 @@ def test_a_code_block_runs_and_prints_what_it_says(block: str, tmp_path: Path) -
         assert litellm is not None
         assert litellm.origin is not None
         shutil.copy(
-            Path(litellm.origin).with_name("model_prices_and_context_window_backup.json"), tmp_path / PRICE_MAP
+            Path(litellm.origin).with_name("model_prices_and_context_window_backup.json"),
+            tmp_path / PRICE_MAP,
         )
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.run_block"],

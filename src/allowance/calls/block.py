@@ -93,7 +93,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         self._entries: list[tuple[int, Block]] = []
         if self._user is None and (self._declared is None or not self._declared.creates):
             raise ConfigurationError(
-                "budget() needs a user, or a limit for this block alone: budget('alice'), or budget(limit=1); "
+                "budget() needs a user, or a limit for this block alone: budget('alice') or budget(limit=1); "
                 "limit=None only counts."
             )
 
@@ -145,7 +145,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         for chosen in (
             lambda entry: entry[0] == id(caller),
             lambda entry: id(entry[1]._frame) in here,
-            lambda entry: True,
+            lambda _: True,
         ):
             for entry in reversed(self._entries):
                 if chosen(entry):

@@ -211,7 +211,8 @@ class _BoundBudgeted(wrapt.BoundFunctionWrapper[Any, Any]):
     """The same, looked up on an instance or a class."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return getattr, (self.__self__, self.__name__)
+        method: Any = self.__wrapped__
+        return getattr, (method.__self__, method.__name__)
 
 
 class Budgeted(wrapt.FunctionWrapper[Any, Any]):
@@ -326,7 +327,9 @@ def _runner(function: Any) -> Callable[[_Runner], Callable[..., Any]]:
     while isinstance(raw, functools.partial):
         raw = raw.func
     raw = inspect.unwrap(raw)
-    candidates = [raw] if inspect.isroutine(raw) else [raw, getattr(type(raw), "__call__", None)]
+    candidates = (
+        [raw] if inspect.isroutine(raw) else [raw, inspect.getattr_static(type(raw), "__call__", None)]
+    )
     if any(map(inspect.isasyncgenfunction, candidates)):
         return lambda runner: runner.async_generator
     if any(map(inspect.isgeneratorfunction, candidates)):

@@ -17,8 +17,8 @@ from allowance.calls import lifeline, process
 from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
-from allowance.calls.ids import new_id
 from allowance.calls.follow import stand_in
+from allowance.calls.ids import new_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
 from allowance.replies import Usage, cached_reply, measure, texts_of

@@ -31,7 +31,7 @@ def stand_in(reply: Any, call: Call) -> Any:
     if hasattr(kind, "__await__"):
         return _awaited(reply, call)
     if kind in _STAND_INS:  # an inner metered call follows it already; this one only lets go
-        call.finished(None) if call.covered() else None
+        call.covered()
         return reply
     if is_stream(reply):
         call.tally = Tally()

@@ -47,6 +47,7 @@ class Meter(Protocol):
 
         It is asked before every call of an SDK: it must cost less than 2 µs.
         """
+        ...
 
     def carried(self) -> Context:
         """A copy of this context in which the budgets in force here stay so, after their blocks too.

@@ -19,7 +19,7 @@ __all__ = ["SdkMeter"]
 
 
 class SdkMeter:
-    """Runs the calls of patched SDKs under the budgets that are in force; see `allowance.calls.meter.Meter`."""
+    """The `allowance.calls.meter.Meter`: runs the calls of patched SDKs under the budgets in force."""
 
     def active(self) -> bool:
         """Whether a budget applies here. Beneath an SDK that is metered itself none does: it is one call."""

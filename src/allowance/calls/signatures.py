@@ -19,7 +19,7 @@ __all__ = ["Parameters"]
 class Parameters:
     """What a function takes: enough to name the arguments of a call, and to put one in."""
 
-    __slots__ = ("_defaults", "_names", "_signature", "_takes_any", "_variadic")
+    __slots__ = ("_defaults", "_signature", "_takes_any", "_variadic", "names")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         try:
@@ -29,7 +29,7 @@ class Parameters:
         parameters = [] if signature is None else list(signature.parameters.values())
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self._signature = signature
-        self._names = [p.name for p in parameters if p.kind in positional]
+        self.names = [p.name for p in parameters if p.kind in positional]
         self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         if isinstance(function, functools.partial):
             self._defaults.update(_bound_already(function))
@@ -42,9 +42,9 @@ class Parameters:
         Raises:
             TypeError: more positional arguments than the function takes, as the call itself would.
         """
-        if len(args) > len(self._names) and not self._variadic and self._signature is not None:
+        if len(args) > len(self.names) and not self._variadic and self._signature is not None:
             self._signature.bind(*args, **kwargs)
-        return {**self._defaults, **dict(zip(self._names, args, strict=False)), **kwargs}
+        return {**self._defaults, **dict(zip(self.names, args, strict=False)), **kwargs}
 
     def capped(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], request: Request, cap: int
@@ -60,8 +60,8 @@ class Parameters:
         for name, value in after.items():
             if name in before and before[name] is value:
                 continue
-            if name in self._names[: len(args)]:
-                positional[self._names.index(name)] = value
+            if name in self.names[: len(args)]:
+                positional[self.names.index(name)] = value
             elif self._takes_any or name in before:
                 named[name] = value
             else:
@@ -71,4 +71,4 @@ class Parameters:
 
 def _bound_already(function: functools.partial[Any]) -> dict[str, Any]:
     """The positional arguments that a partial brings: its own signature does not show them."""
-    return dict(zip(Parameters(function.func)._names, function.args, strict=False))
+    return dict(zip(Parameters(function.func).names, function.args, strict=False))

@@ -15,7 +15,7 @@ from allowance.stores.memory import MemoryStore
 __all__ = ["UNSET", "Limit", "check_callables", "check_warn_at", "declaration", "own_account", "user_name"]
 
 
-Limit: TypeAlias = Money | None | Literal[Unset.UNSET]
+Limit: TypeAlias = Money | Literal[Unset.UNSET] | None
 
 
 def declaration(

@@ -58,7 +58,7 @@ def _is_worker(thread: threading.Thread) -> bool:
     return target is concurrent.futures.thread._worker
 
 
-def _submit(submit: Callable[..., Any], pool: Any, args: Any, kwargs: Any) -> Any:
+def _submit(submit: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
     if not args:
         return submit(*args, **kwargs)
     return submit(_job, frames_in_force(), *args, **kwargs)

@@ -48,7 +48,7 @@ class View:
         return self.account is None or self.account.terms.limit is not None
 
     def crossed(self, account: Account, posted: int, part: float) -> bool:
-        """Whether this posting took the account past ``part`` of its limit, for the first time this window."""
+        """Whether this posting took the account past ``part`` of its limit, the first time in its window."""
         limit = account.terms.limit
         if account.key != self.key or not limit:
             return False

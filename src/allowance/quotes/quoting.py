@@ -98,7 +98,7 @@ class Quoting:
         return _quote(request, price, found, self._output(request, price), counted_by, note, cheap=cheap)
 
     def count(self, request: Request, texts: Sequence[str]) -> int:
-        """Tokens of a reply's texts, as the request's model would count them: exact, or what they likely are."""
+        """Tokens of a reply's texts by the request's model: counted, or what they likely are."""
         family = family_of(request.model, request.provider)
         _, _, count = self._ruler(request.model, family, cheap=False)
         return count(texts).usual
