@@ -16,7 +16,7 @@ import allowance
 from allowance import BudgetExceededError, Event, budget, budgeted
 from allowance.errors import ConfigurationError
 from allowance.stores.memory import MemoryStore
-from tests.calls.support import CALL, CHAT, HELD, MESSAGES, Clock, Flaky, lines, reply, usd
+from tests.calls.support import CALL, CHAT, HELD, MESSAGES, Clock, Flaky, key, lines, reply, usd
 from tests.provider import Provider, clients
 
 
@@ -100,6 +100,22 @@ def test_the_same_hook_on_the_block_and_the_function_is_told_once() -> None:
     with budget("alice", limit=1, on_event=hook):
         budgeted(on_event=hook)(ask)()
     assert len(events) == 2
+
+
+def test_one_account_named_twice_is_told_of_once() -> None:
+    events: list[Event] = []
+    with budget("alice", limit=1, on_event=events.append), budget("alice"):
+        budgeted()(ask)()
+    assert [event.kind for event in events] == ["reserved", "settled"]
+
+
+def test_the_threshold_is_not_told_again_after_a_reset_in_its_window(store: MemoryStore) -> None:
+    events: list[Event] = []
+    call = budgeted(user="alice", limit=usd(HELD), warn_at=0.1, on_event=events.append)(ask)
+    call()
+    store.adjust(key("alice"), None, reason="a reset by hand")
+    call()
+    assert [event.kind for event in events].count("threshold") == 1
 
 
 def test_the_threshold_is_told_once_a_window() -> None:

@@ -105,7 +105,7 @@ def test_r3_however_often_a_stream_ends_it_is_settled_once(
     provider: Provider, client: openai.OpenAI, store: MemoryStore
 ) -> None:
     options = {"stream": True, "stream_options": {"include_usage": True}}
-    with budget("alice", limit=1):
+    with budget("alice", limit=1) as b:
         with client.chat.completions.create(**CHAT, **options) as stream:
             list(stream)
             stream.close()
@@ -113,6 +113,7 @@ def test_r3_however_often_a_stream_ends_it_is_settled_once(
         del stream
         gc.collect()
         lifeline.drain()
+        assert b.cost == allowance.current_cost == usd(CALL)
     (entry,) = lines(store, "alice")
     assert entry.amount == CALL
 
@@ -681,6 +682,21 @@ def test_r14_a_settle_never_raises_and_is_tried_again(provider: Provider, client
     assert books(file, "alice") == (CALL, 0)
     lifeline._lifeline.rewrite()
     assert len(lines(file, "alice")) == 1
+
+
+def test_r14_a_store_that_stays_down_holds_up_no_other(store: MemoryStore) -> None:
+    down, up = Flaky(), Flaky()
+    for file in (down, up):
+        allowance.configure(store=file)
+        with budget("alice", limit=1):
+            file.down = {"settle"}
+            budgeted()(_ask)(MESSAGES)
+    up.down = set()
+    lifeline._lifeline.rewrite()
+    assert books(up, "alice") == (CALL, 0)
+    down.down = set()
+    lifeline._lifeline.rewrite()
+    assert books(down, "alice") == (CALL, 0)
 
 
 def test_without_any_budget_a_decorated_call_is_refused() -> None:

@@ -515,6 +515,46 @@ def test_r13_a_child_forked_in_mid_call_by_another_thread_can_go_on() -> None:
     assert out == ["child 0.000075", "parent 0.000075"]
 
 
+def test_r13_a_forked_child_has_a_lifeline_of_its_own() -> None:
+    out = python(
+        """
+        import os, time
+        import allowance
+        from allowance import budgeted
+        from allowance.calls import lifeline
+        from tests.calls.support import MESSAGES, reply
+
+        allowance.max_budget = 1
+
+        @budgeted()
+        def ask(messages, model="gpt-4o", max_tokens=50):
+            yield reply()
+            yield {}
+
+        list(ask(MESSAGES))
+        mine = ask(MESSAGES)
+        next(mine)
+        with lifeline._lifeline.lock:
+            pid = os.fork()
+            if not pid:
+                assert not lifeline._lifeline.open
+                lost = ask(MESSAGES)
+                next(lost)
+                del lost
+                until = time.monotonic() + 30
+                while not allowance.current_cost and time.monotonic() < until:
+                    time.sleep(0.01)
+                print("child", allowance.current_cost, flush=True)
+                os._exit(0)
+        os.waitpid(pid, 0)
+        list(mine)
+        print("parent", allowance.current_cost)
+        """
+    ).splitlines()
+    assert out[0].split()[1] != "0"
+    assert out[1] == "parent 0.00015"
+
+
 def test_r13_a_call_abandoned_in_mid_generator_is_settled_by_the_next(store: MemoryStore) -> None:
     @budgeted(user="alice", limit=1)
     def ask(messages: Any, model: str = "gpt-4o", max_tokens: int = 50) -> Iterator[Any]:
