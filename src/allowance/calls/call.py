@@ -7,7 +7,6 @@ edges only: `Call.run` and `Call.arun`.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import weakref
 from functools import partial
@@ -18,7 +17,7 @@ from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
 from allowance.calls.follow import stand_in
-from allowance.calls.ids import new_id
+from allowance.calls.ids import made_here, new_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
 from allowance.replies import Usage, cached_reply, measure, texts_of
@@ -50,7 +49,7 @@ class Call:
         sent: whether the provider may have got the request.
     """
 
-    __slots__ = ("__weakref__", "_pid", "books", "charge", "frame", "frames", "request", "sent", "tally")
+    __slots__ = ("__weakref__", "books", "charge", "frame", "frames", "request", "sent", "tally")
 
     def __init__(self, books: Books, frame: Frame, request: Request | None) -> None:
         self.books = books
@@ -60,7 +59,6 @@ class Call:
         self.charge: Charge | None = None
         self.tally: Tally | None = None
         self.sent = False
-        self._pid = os.getpid()
 
     # -- before ----------------------------------------------------------------------------------------
 
@@ -225,7 +223,7 @@ class Call:
     def __del__(self) -> None:
         # A finalizer may run anywhere, even inside a lock: it only leaves a note for the lifeline (R13).
         charge = getattr(self, "charge", None)
-        if charge is not None and charge.is_open() and not charge.replaced and self._pid == os.getpid():
+        if charge is not None and charge.is_open() and not charge.replaced and made_here(charge.call_id):
             lifeline.later(self.lost)
 
     def covered(self) -> bool:

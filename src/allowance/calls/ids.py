@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 
-__all__ = ["new_id"]
+__all__ = ["made_here", "new_id"]
 
 
 def _begin() -> None:
@@ -25,3 +25,8 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """A fresh id, 28 characters or more; safe to call from any thread."""
     return f"{_prefix}{next(_numbers):012x}"
+
+
+def made_here(call_id: str) -> bool:
+    """Whether this process made the id: a forked child holds calls of its parent's, and must not end them."""
+    return call_id.startswith(_prefix)

@@ -38,7 +38,7 @@ __all__ = ["MemoryStore", "system_clock"]
 KEPT_LINES: Final = 1_000
 """Entries that are kept one by one for each account; older ones are folded, by window."""
 
-KEPT_IDS: Final = 100_000
+KEPT_IDS: Final = 10_000
 """Holds that are over, and ids of adjustments, which are remembered."""
 
 _NEVER: Final = 2**63
@@ -55,7 +55,7 @@ class MemoryStore:
     Its memory is bounded but for the number of accounts: of each account the last thousand entries at
     least are kept one by one, older ones of a window are summed up in one of the kind ``CARRIED``, so
     that the books still balance (R2); after a change of duration such a sum counts where its newest
-    part lies. The last 100,000 holds that are over are remembered: what comes for an older one is new.
+    part lies. The last 10,000 holds that are over are remembered: what comes for an older one is new.
 
     Args:
         clock: gives the time in microseconds; when it steps back the store's time stands still (R15).
