@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 from typing import TYPE_CHECKING
@@ -48,6 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def _litellm_closed() -> AsyncIterator[None]:
     yield
     await aclose_litellm()
+
+
+@pytest.fixture(autouse=True)
+def _no_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the event loop that LiteLLM's synchronous calls make for their logging, and leave behind."""
+    yield
+    if not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        loop = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+        if loop is not None and not loop.is_running() and not loop.is_closed():
+            loop.close()
+            asyncio.set_event_loop(None)
 
 
 @pytest.fixture
