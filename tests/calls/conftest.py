@@ -8,7 +8,7 @@ import pytest
 
 import allowance
 from allowance import manager, sdks
-from allowance.calls import books, call, lifeline, process, ready, views
+from allowance.calls import books, call, lifeline, process, ready
 from allowance.calls.metering import SdkMeter
 from allowance.calls.stack import replace_stack
 from allowance.stores.memory import MemoryStore
@@ -30,7 +30,6 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemorySto
     monkeypatch.setattr(call, "_warned", False)
     made = MemoryStore()
     allowance.configure(store=made, project=PROJECT)
-    views.forget()
     _nothing_spent()
     replace_stack(())
     ready.prepare()

@@ -384,6 +384,32 @@ async def test_two_interleaved_async_generators(store: MemoryStore, call: Callab
     call_after_is_refused(call)
 
 
+async def test_interleaved_async_generators_that_begin_tasks(
+    store: MemoryStore, call: Callable[[], Any]
+) -> None:
+    async def acall() -> None:
+        call()
+
+    async def agent(user: str) -> AsyncGenerator[None]:
+        async with budget(user, limit=1):
+            while True:
+                await asyncio.create_task(acall())
+                await asyncio.gather(acall(), asyncio.to_thread(call))
+                yield
+
+    first, second = agent("alice"), agent("bob")
+    for _ in range(2):
+        await anext(first)
+        await asyncio.wait_for(anext(second), 10)
+        with pytest.raises(ConfigurationError, match="no budget"):
+            await asyncio.create_task(acall())  # the consumer's own
+    await first.aclose()
+    await second.aclose()
+    assert books(store, "alice") == (6 * CALL, 0)
+    assert books(store, "bob") == (6 * CALL, 0)
+    call_after_is_refused(call)
+
+
 def test_a_generator_that_is_dropped_leaves_its_block(call: Callable[[], Any]) -> None:
     def agent() -> Iterator[None]:
         with budget("alice", limit=1):

@@ -1,11 +1,12 @@
-"""Budgets that follow work into threads: plain ones, executors, and the pools of anyio.
+"""Budgets that follow work into threads (plain ones, executors, the pools of anyio) and rightly into tasks.
 
-A context variable alone does not reach a thread. Three functions are wrapped, for one variable:
+A context variable alone does not reach a thread. These functions are wrapped, for one variable:
 ``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit``
 (a job runs under the budgets of whoever submits it, not of whoever made the pool: none included), and
 ``anyio.to_thread.run_sync``, which runs in a copy of the caller's context: a block that a FastAPI
-dependency opens there is carried back to the request. The last is wrapped as allowance is imported: the
-first budget may be opened inside it.
+dependency opens there is carried back to the request. It is wrapped as allowance is imported: the
+first budget may be opened inside it. An asyncio task has the variable, but copied as it stands: a block in
+a generator that is suspended just now would leak into it, so ``create_task`` hands on what is in force.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import concurrent.futures.thread
 import functools
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -30,7 +32,7 @@ _done = False
 
 
 def carry_budgets() -> None:
-    """Wrap the three, once. Threads and jobs that begin without a budget are left as they are."""
+    """Wrap them, once. Threads and jobs that begin without a budget are left as they are."""
     global _done
     with _lock:
         if _done:
@@ -38,6 +40,7 @@ def carry_budgets() -> None:
         _done = True
     wrapt.wrap_function_wrapper(threading.Thread, "start", _start)
     wrapt.wrap_function_wrapper(concurrent.futures.ThreadPoolExecutor, "submit", _submit)
+    wrapt.register_post_import_hook(_follow_tasks, "asyncio.base_events")
 
 
 def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
@@ -70,6 +73,19 @@ def _job(frames: tuple[Frame, ...], function: Callable[..., Any], *args: Any, **
         return function(*args, **kwargs)
     finally:
         replace_stack(before)
+
+
+def _follow_tasks(module: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(module, "BaseEventLoop.create_task", _create_task)
+
+
+def _create_task(create_task: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+    frames = frames_in_force()
+    if frames is not whole_stack() and kwargs.get("context") is None:
+        context = copy_context()
+        context.run(replace_stack, frames)
+        kwargs = {**kwargs, "context": context}
+    return create_task(*args, **kwargs)
 
 
 def carry_back(module: ModuleType) -> None:
