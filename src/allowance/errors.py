@@ -68,6 +68,7 @@ class BudgetExceededError(BudgetError):
         call_id: the id of the refused call, which stands in no store: refusals are not kept.
         temporary: True where only the holds of open calls stand in the way: the same call may fit
             once they have settled.
+        current_cost, max_budget, message: ``spent``, ``limit`` and the text, under LiteLLM's names.
         status_code: 422, with which LiteLLM's Router neither retries the call nor cools a deployment.
     """
 
@@ -99,22 +100,11 @@ class BudgetExceededError(BudgetError):
         self.model = model
         self.call_id = call_id
         self.temporary = temporary
-        super().__init__(_refusal(self, remedy))
-
-    @property
-    def current_cost(self) -> Decimal:
-        """``spent``, under LiteLLM's name."""
-        return self.spent
-
-    @property
-    def max_budget(self) -> Decimal:
-        """``limit``, under LiteLLM's name."""
-        return self.limit
-
-    @property
-    def message(self) -> str:
-        """The error's text, under LiteLLM's name."""
-        return str(self)
+        # Under LiteLLM's names too. They are plain attributes: its Router adds words to the message.
+        self.current_cost = spent
+        self.max_budget = limit
+        self.message = _refusal(self, remedy)
+        super().__init__(self.message)
 
 
 def _refusal(error: BudgetExceededError, remedy: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import wrapt
@@ -280,13 +281,30 @@ class _Runner:
         try:
             call.begin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)
-        except BudgetExceededError as error:
+            call.tally = Tally()
+            stream = Stream(function(*args, **kwargs), call)
+            value = next(stream)
+        except StopIteration as stop:
+            return stop.value
+        except BudgetExceededError as error:  # of this call, or of the first one inside a scope
             if self.rules.on_exceeded is None:
                 raise
             yield from _several(self.rules.on_exceeded(error))
             return None
-        call.tally = Tally()
-        return (yield from Stream(function(*args, **kwargs), call))
+        while True:
+            try:
+                sent = yield value
+            except GeneratorExit:
+                stream.close()
+                raise
+            except BaseException as error:  # noqa: BLE001  # the generator decides what becomes of it
+                step = partial(stream.throw, error)
+            else:
+                step = partial(stream.send, sent)
+            try:
+                value = step()
+            except StopIteration as stop:
+                return stop.value
 
     async def async_generator(
         self, function: Any, instance: Any, args: Args, kwargs: Kwargs
@@ -297,28 +315,32 @@ class _Runner:
         try:
             await call.abegin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)
+            call.tally = Tally()
+            stream = AsyncStream(function(*args, **kwargs), call)
+            value = await anext(stream)
+        except StopAsyncIteration:
+            return
         except BudgetExceededError as error:
             if self.rules.on_exceeded is None:
                 raise
             instead = self.rules.on_exceeded(error)
-            for value in _several(await instead if inspect.isawaitable(instead) else instead):
-                yield value
+            for other in _several(await instead if inspect.isawaitable(instead) else instead):
+                yield other
             return
-        call.tally = Tally()
-        stream = AsyncStream(function(*args, **kwargs), call)
-        step, sent = stream.asend, None
         while True:
             try:
-                value = await step(sent)
-            except StopAsyncIteration:
-                return
-            try:
-                step, sent = stream.asend, (yield value)
+                sent = yield value
             except GeneratorExit:
                 await stream.aclose()
                 raise
             except BaseException as error:  # noqa: BLE001  # the generator decides what becomes of it
-                step, sent = stream.athrow, error
+                step = partial(stream.athrow, error)
+            else:
+                step = partial(stream.asend, sent)
+            try:
+                value = await step()
+            except StopAsyncIteration:
+                return
 
 
 def _runner(function: Any) -> Callable[[_Runner], Callable[..., Any]]:

@@ -17,7 +17,7 @@ from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
 from allowance.calls.follow import stand_in
-from allowance.calls.ids import made_here, new_id
+from allowance.calls.ids import made_here
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
 from allowance.replies import Usage, cached_reply, measure, texts_of
@@ -73,6 +73,7 @@ class Call:
         if self.request is None:
             return
         charge = Charge(self.books, self.frames, self.request.model, self.request.provider)
+        self.charge = charge  # before anything is held: whatever interrupts, the call's end finds it
         charge.reserve(self.request)
         self._began(charge)
 
@@ -86,12 +87,13 @@ class Call:
         blocking = charge.blocking() or _is_long(self.request)
         reserve = partial(charge.reserve, self.request)
         undo = partial(charge.release, "cancelled before it was sent")
+        self.charge = charge
         await run_in_edge(reserve, blocking=blocking, undo=undo)
         self._began(charge)
 
     def _check_budget(self) -> None:
         for frame in self.frames:
-            if frame.view is not None:
+            if frame.payer is not None:
                 return
         raise ConfigurationError(
             "This call has no budget: name a user in @budgeted(user=...), open a block with "
@@ -99,11 +101,7 @@ class Call:
         )
 
     def _began(self, charge: Charge) -> None:
-        self.charge = charge
         self.frame.charge = weakref.ref(charge)
-        for frame in self.frames:
-            if frame.is_call and frame is not self.frame:
-                frame.add_inner()
         lifeline.opened(charge.call_id, self)
 
     # -- the two edges ---------------------------------------------------------------------------------
@@ -111,11 +109,12 @@ class Call:
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a plain function that was reserved for; its reply, or a stand-in that follows it."""
         self.sent = True
+        handling = sys.exception()
         push(self.frame)
         try:
             reply = function(*args, **kwargs)
         except BaseException as error:
-            self.failed(error)
+            self.failed(error, handling)
             raise
         finally:
             suspend(self.frame)
@@ -124,11 +123,12 @@ class Call:
     async def arun(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Await a coroutine function that was reserved for; its reply, or a stand-in that follows it."""
         self.sent = True
+        handling = sys.exception()
         push(self.frame)
         try:
             reply = await function(*args, **kwargs)
         except BaseException as error:
-            await self.aend(partial(self.failed, error))
+            await self.aend(partial(self.failed, error, handling))
             raise
         finally:
             suspend(self.frame)
@@ -175,11 +175,14 @@ class Call:
             else:
                 charge.settle(usage)
 
-    def failed(self, error: BaseException) -> None:
-        """The call raised this; the exception itself goes on to the caller, unchanged (R12)."""
+    def failed(self, error: BaseException, handling: BaseException | None = None) -> None:
+        """The call raised this; the exception itself goes on to the caller, unchanged (R12).
+
+        ``handling`` is what the caller was handling when it made the call.
+        """
         if self.covered() or self.charge is None:
             return
-        if verdict(error) == "not billed":
+        if verdict(error, handling) == "not billed":
             self.charge.release(f"not billed: {type(error).__name__}")
         elif self.books.policy.on_error == "release" and isinstance(error, Exception):
             self.charge.release(f"released by on_error: {type(error).__name__}")
@@ -202,13 +205,13 @@ class Call:
         else:
             charge.settle((None if tally is None else tally.usage()) or self._seen())
 
-    def stream_failed(self, error: BaseException) -> None:
+    def stream_failed(self, error: BaseException, handling: BaseException | None = None) -> None:
         """The stream raised this: before its first chunk the call failed, after it what was seen counts."""
         seen = self.tally is not None and (self.tally.texts() or self.tally.known() is not None)
         if seen:
             self.stream_ended(complete=False)
         else:
-            self.failed(error)
+            self.failed(error, handling)
 
     def lost(self) -> None:
         """Nobody will end this call: what was seen of its stream is charged, or its likely cost."""
@@ -228,10 +231,10 @@ class Call:
 
     def covered(self) -> bool:
         """Whether metered calls inside were charged, so that this one records nothing of its own."""
-        if not self.frame.inner:
+        if not (self.frame.charged_inner or self.frame.open_inner):
             return False
         if self.charge is not None:
-            self.charge.release("the metered calls inside were charged")
+            self.charge.release("the metered calls inside are charged")
         return True
 
     # -- measuring ---------------------------------------------------------------------------------------
@@ -274,9 +277,7 @@ class Call:
 
     def _post_afterwards(self, usage: Usage) -> None:
         _warn_afterwards()
-        charge = Charge(self.books, self.frames, usage.model, usage.provider)
-        charge.call_id = new_id()
-        charge.settle(usage)
+        Charge(self.books, self.frames, usage.model, usage.provider).settle_afterwards(usage)
 
 
 def _is_long(request: Request) -> bool:

@@ -25,7 +25,7 @@ from allowance.errors import (
 from allowance.ledger.records import Ask, Denial, Posting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from allowance.calls.books import Books
     from allowance.calls.events import EventKind, Hook
@@ -91,7 +91,7 @@ class Charge:
         self._hooks = _hooks(books, frames)
         self._cheap = 0
         # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
-        self._open: list[None] = [None]
+        self._open: list[None] = []
 
     def stores(self) -> list[Store]:
         """The stores that this charge has to do with."""
@@ -141,7 +141,6 @@ class Charge:
     def _hold(self, quote: Quote) -> Denial | None:
         """Reserve in store after store; a refusal lets the earlier ones go (R4)."""
         self.call_id = new_id()
-        self._open = [None]
         self.quote = quote
         outer = _outer_charge(self.frames)
         tried: list[Group] = []
@@ -154,10 +153,13 @@ class Charge:
                     self._undo(tried)
                     return outcome
                 group.grant = outcome
+            self._open = [None]
         except BaseException:
             # A reserve whose outcome is unknown is released too: that refuses it, should it come late.
             self._undo(tried)
             raise
+        for frame in self._outside():
+            frame.inner_began()
         self._granted(tried, outer)
         return None
 
@@ -185,7 +187,19 @@ class Charge:
     def _undo(self, groups: Iterable[Group]) -> None:
         for group in groups:
             group.grant = None
-            self._write(group, partial(group.store.release, self.call_id, reason="refused by another budget"))
+            try:
+                group.store.release(self.call_id, reason="refused by another budget")
+            except StoreUnavailableError as error:
+                # A memory store never comes back; another's hold would be charged at its term for nothing.
+                if group.store.blocking:
+                    lifeline.retry(group.store, partial(group.store.release, self.call_id))
+                log.info("%s could not let a refused call's hold go: %s", group.store.url, error)
+            except BudgetError as error:
+                log.info("%s could not let a refused call's hold go: %s", group.store.url, error)
+
+    def _outside(self) -> Iterator[Frame]:
+        """The decorated calls that this one is made inside."""
+        return (frame for frame in self.frames[:-1] if frame.is_call)
 
     def _granted(self, groups: Iterable[Group], outer: Charge | None) -> None:
         for group in groups:
@@ -223,12 +237,20 @@ class Charge:
 
     def settle(self, usage: Usage) -> None:
         """Post what the call cost, in full (R5). Only the first ending of a charge counts (R3)."""
-        if not self._end():
+        if not self._end(charged=True):
             return
         amount, reason = self._cost(usage)
         self._post(amount, usage, reason=reason)
         if self.model is not None and not usage.counted:
             self.books.quoting.observe(self.model, usage.output_tokens)
+
+    def settle_afterwards(self, usage: Usage) -> None:
+        """Post what a call cost that was never reserved."""
+        self.call_id = new_id()
+        self._open = [None]
+        for frame in self._outside():
+            frame.inner_began()
+        self.settle(usage)
 
     def counted(self) -> Quote | None:
         """The quote, its input counted even where the byte bound was enough to reserve it."""
@@ -238,13 +260,13 @@ class Charge:
 
     def settle_expected(self, reason: str) -> None:
         """Post the likely cost, marked unconfirmed: nobody can tell what this call did (R12)."""
-        if self._end():
+        if self._end(charged=True):
             quote = self.counted()
             self._post(0 if quote is None else quote.expected, None, reason=reason)
 
     def release(self, reason: str) -> None:
         """Let the holds go: the call was not sent, or cost nothing."""
-        if not self._end():
+        if not self._end(charged=False):
             return
         for group in self._groups:
             grant, group.grant = group.grant, None
@@ -265,11 +287,13 @@ class Charge:
         """Whether nothing has ended it yet."""
         return bool(self._open)
 
-    def _end(self) -> bool:
+    def _end(self, *, charged: bool) -> bool:
         try:
             self._open.pop()
         except IndexError:
             return False
+        for frame in self._outside():
+            frame.inner_ended(charged=charged)
         lifeline.closed(self.call_id)
         if self._cheap:
             for group in self._groups:
@@ -292,9 +316,11 @@ class Charge:
     def _post(self, amount: int, usage: Usage | None, *, reason: str) -> None:
         """Write what the call cost to every account over it; without usage it is unconfirmed."""
         for frame in self.frames:
-            if frame.view is not None:
+            if frame.payer is not None:
                 frame.add_cost(amount)
         in_process = False
+        unconfirmed = usage is None
+        written: list[tuple[Group, Settlement | None]] = []
         for group in self._groups:
             in_process = in_process or group.store is process.STORE
             posting = Posting(
@@ -304,17 +330,18 @@ class Charge:
                 (usage and usage.model) or self.model,
                 0 if usage is None else usage.input_tokens,
                 0 if usage is None else usage.output_tokens,
-                usage is None,
+                unconfirmed,
                 usage is not None and usage.counted,
                 reason,
             )
-            settled = self._write(group, partial(_settle, group.store, posting))
-            if settled is None:
-                self._tell("failed", group.accounts(), amount, unconfirmed=usage is None)
-            else:
-                self._posted(group, settled, unconfirmed=usage is None, reason=reason)
+            written.append((group, self._write(group, partial(_settle, group.store, posting))))
         if not in_process:
             process.count(amount)
+        for group, settled in written:  # every account is charged before anybody hears of any
+            if settled is None:
+                self._tell("failed", group.accounts(), amount, unconfirmed=unconfirmed)
+            else:
+                self._posted(group, settled, unconfirmed=unconfirmed, reason=reason)
 
     def _posted(self, group: Group, settled: Settlement, *, unconfirmed: bool, reason: str) -> None:
         group.saw(settled.accounts)

@@ -53,13 +53,16 @@ _CUT_OFF = frozenset(
 )
 
 
-def verdict(error: BaseException) -> Verdict:
+def verdict(error: BaseException, handling: BaseException | None = None) -> Verdict:
     """Whether a call that raised this was certainly not billed.
 
     Not billed are: our own refusals, calls whose connection was never made, calls that the provider
     answered with an HTTP error, and a TypeError of the call itself (its arguments do not fit the
     function, so it never ran). A timeout or a connection that was cut says nothing, whatever status an
     SDK makes up for it (LiteLLM gives its client-side timeouts a 408).
+
+    ``handling`` is what the caller was handling when it made the call (``sys.exception()``): that says
+    nothing of this call.
     """
     if isinstance(error, BudgetError):
         return "not billed"
@@ -67,7 +70,7 @@ def verdict(error: BaseException) -> Verdict:
         return "not billed"
     names: set[str] = set()
     status = False
-    for link in _chain(error):
+    for link in _chain(error, handling):
         names.update(cls.__name__ for cls in type(link).__mro__)
         status = status or _http_status(link)
     if names & _NEVER_CONNECTED:
@@ -77,26 +80,48 @@ def verdict(error: BaseException) -> Verdict:
     return "not billed" if status else "unknown"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _chain(error: BaseException, handling: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was made from: its causes, and contexts that an SDK wrapped."""
+    seen = {id(handling)}
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__ or link.__context__
+        context = None if link.__suppress_context__ else link.__context__
+        link = link.__cause__ or (context if _wrapped_by(link, context) else None)
+
+
+def _wrapped_by(error: BaseException, context: BaseException | None) -> bool:
+    """Whether ``context`` was caught where ``error`` comes from, not in code that went on to another call.
+
+    ``try: primary() except OpenAIError: fallback()`` makes the first failure the context of the second,
+    of which it says nothing. An SDK's own error is raised in the package that caught the one beneath.
+    """
+    if context is None or context.__traceback__ is None:
+        return False
+    caught_in = str(context.__traceback__.tb_frame.f_globals.get("__name__", ""))
+    return caught_in.partition(".")[0] == type(error).__module__.partition(".")[0]
 
 
 def _http_status(error: BaseException) -> bool:
-    for holder in (error, getattr(error, "response", None)):
+    response = _attribute(error, "response")
+    for holder in (error, response):
         for name in ("status_code", "code", "status"):
-            status = getattr(holder, name, None)
-            if isinstance(status, int) and not isinstance(status, bool) and 400 <= status <= 599:
+            status = _attribute(holder, name)
+            if type(status) is int and 400 <= status <= 599:
                 return True
-    response = getattr(error, "response", None)  # botocore's ClientError keeps a dict
-    if isinstance(response, dict):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return isinstance(status, int) and status >= 400
+    if isinstance(response, dict):  # botocore's ClientError
+        metadata = response.get("ResponseMetadata")
+        status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
+        return type(status) is int and status >= 400
     return False
+
+
+def _attribute(holder: object, name: str) -> object:
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # noqa: BLE001  # a property may raise anything; the user's exception must go through
+        return None
 
 
 def _never_ran(error: TypeError) -> bool:

@@ -8,6 +8,7 @@ end, error, close, exit and garbage collection.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         """Take one step of the stream as the call itself, and look at what it gives."""
         call = self._self_call
         call.sent = True
+        handling = sys.exception()
         push(call.frame)
         try:
             chunk = step(*args)
@@ -104,7 +106,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             call.stream_ended(complete=True)
             raise
         except BaseException as error:
-            call.stream_failed(error)
+            call.stream_failed(error, handling)
             raise
         finally:
             suspend(call.frame)
@@ -115,6 +117,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
     async def _self_astep(self, step: Callable[..., Any], *args: Any) -> Any:
         call = self._self_call
         call.sent = True
+        handling = sys.exception()
         push(call.frame)
         try:
             chunk = await step(*args)
@@ -122,7 +125,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             await call.aend(partial(call.stream_ended, complete=True))
             raise
         except BaseException as error:
-            await call.aend(partial(call.stream_failed, error))
+            await call.aend(partial(call.stream_failed, error, handling))
             raise
         finally:
             suspend(call.frame)

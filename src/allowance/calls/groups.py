@@ -25,11 +25,11 @@ class Group:
 
     __slots__ = ("grant", "scopes", "store", "views", "warnings")
 
-    def __init__(self, store: Store, frames: Sequence[Frame]) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self.scopes: tuple[Scope, ...] = tuple([frame.scope for frame in frames if frame.scope is not None])
-        self.views: list[View] = [frame.view for frame in frames if frame.view is not None]
-        self.warnings = [frame.warn_at for frame in frames]
+        self.scopes: tuple[Scope, ...] = ()
+        self.views: list[View] = []
+        self.warnings: list[float | None] = []
         self.grant: Grant | None = None
 
     def unlimited(self) -> bool:
@@ -60,18 +60,24 @@ class Group:
 
 def groups_of(frames: Iterable[Frame]) -> list[Group]:
     """Each account once, by store: memory before files before servers (R4)."""
-    paying = [frame for frame in frames if frame.view is not None]
-    if len(paying) == 1 and paying[0].view is not None:
-        return [Group(paying[0].view.store, paying)]
-    by_store: dict[int, tuple[Store, list[Frame]]] = {}
-    seen: set[int] = set()
-    for frame in paying:
-        view = frame.view
-        if view is not None and id(view) not in seen:
-            seen.add(id(view))
-            by_store.setdefault(id(view.store), (view.store, []))[1].append(frame)
-    groups = [Group(store, several) for store, several in by_store.values()]
-    groups.sort(key=lambda group: group.store.rank)
+    groups: list[Group] = []
+    for frame in frames:
+        payer = frame.payer
+        if payer is None:
+            continue
+        scope, view = payer
+        for group in groups:
+            if group.store is view.store:
+                break
+        else:
+            group = Group(view.store)
+            groups.append(group)
+        if view not in group.views:
+            group.scopes += (scope,)
+            group.views.append(view)
+            group.warnings.append(frame.warn_at)
+    if len(groups) > 1:
+        groups.sort(key=lambda group: group.store.rank)
     return groups
 
 

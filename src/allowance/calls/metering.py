@@ -28,7 +28,7 @@ class SdkMeter:
             top = frames[-1]
             if top.layer:
                 return False
-            return process.capped() or any(frame.view is not None for frame in frames)
+            return process.capped() or any(frame.payer is not None for frame in frames)
         return process.capped()
 
     def carried(self) -> Context:

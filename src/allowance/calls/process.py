@@ -42,8 +42,7 @@ def set_maximum(amount: Money | None) -> None:
     with _lock:
         STORE.define(KEY, Declaration(limit=limit, creates=True))
         if limit is None:
-            FRAME.view = None
-            FRAME.scope = None
+            FRAME.payer = None
             return
         if _uncapped:
             STORE.adjust(KEY, _uncapped, reason="spent before a cap was set")
@@ -51,20 +50,19 @@ def set_maximum(amount: Money | None) -> None:
         view = View(STORE, KEY)
         if (account := STORE.account(KEY)) is not None:
             view.saw(account)
-        FRAME.scope = Scope(KEY, default=Terms(limit))
-        FRAME.view = view  # last: it is what puts the frame in force
+        FRAME.payer = (Scope(KEY, default=Terms(limit)), view)
 
 
 def capped() -> bool:
     """Whether a process cap is in force."""
-    return FRAME.view is not None
+    return FRAME.payer is not None
 
 
 def count(nanos: int) -> None:
     """Count what a call cost that began while there was no cap, and so was charged to no process account."""
     global _uncapped
     with _lock:
-        if FRAME.view is None:
+        if FRAME.payer is None:
             _uncapped += nanos
         else:
             STORE.adjust(KEY, nanos, reason="began before a cap was set")
@@ -78,12 +76,10 @@ def current_cost() -> Decimal:
 
 
 def _after_fork() -> None:
-    # What the parent spent, and saw of its own account, is not the child's.
+    # What the parent spent is not the child's.
     global _lock, _uncapped
     _lock, _uncapped = threading.Lock(), 0
     FRAME.cost = 0
-    if FRAME.view is not None:
-        FRAME.view = View(STORE, KEY)
 
 
 if hasattr(os, "register_at_fork"):

@@ -15,6 +15,7 @@ alone gets wrong are decided here, frame by frame, when the stack is read:
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import weakref
@@ -50,11 +51,13 @@ class Frame:
 
     Attributes:
         books: what a call made under it is charged with.
-        scope, view: the account that pays; None where the frame adds none of its own.
+        payer: the account that pays, as its terms and its view: one tuple, for `max_budget` may change
+            it while calls read it. None where the frame adds none of its own.
         is_call: True for a run of a decorated function.
         charge: the open hold of a decorated call, which a metered call inside takes over; by a weak
             reference, so that a call that nobody holds on to any more is collected at once.
-        inner: how many metered calls were sent inside: where there were any, they are the truth.
+        open_inner, charged_inner: how many metered calls inside are under way, and how many were charged:
+            where there are any, they are the truth.
         layer: True inside an SDK that is metered itself: SDKs beneath it pass through.
         cost: nano-dollars charged through this frame.
         hooks: its own ``on_event`` hooks.
@@ -62,19 +65,18 @@ class Frame:
 
     __slots__ = (
         "__weakref__",
-        "_lock",
         "books",
         "charge",
+        "charged_inner",
         "closed",
         "cost",
         "generator",
         "home",
         "hooks",
-        "inner",
         "is_call",
         "layer",
-        "scope",
-        "view",
+        "open_inner",
+        "payer",
         "warn_at",
     )
 
@@ -91,32 +93,38 @@ class Frame:
     ) -> None:
         self.books = books
         self.is_call = is_call
-        self.scope = scope
-        self.view = view
+        self.payer = None if scope is None or view is None else (scope, view)
         self.hooks = hooks
         self.warn_at = warn_at
         self.layer = layer
         self.charge: weakref.ref[Charge] | None = None
-        self.inner = 0
+        self.open_inner = 0
+        self.charged_inner = 0
         self.cost = 0
         self.closed = False
         self.generator: FrameType | None = None
         self.home: object = None
-        self._lock = threading.Lock()
 
     def add_cost(self, nanos: int) -> None:
         """Count what a call charged through this frame; corrections may be negative."""
-        with self._lock:
+        with _counting:
             self.cost += nanos
 
-    def add_inner(self) -> None:
+    def inner_began(self) -> None:
         """Note that a metered call inside this frame was admitted."""
-        with self._lock:
-            self.inner += 1
+        with _counting:
+            self.open_inner += 1
+
+    def inner_ended(self, *, charged: bool) -> None:
+        """Note that it is over, and whether it was charged: one that was let go settles nothing (R12)."""
+        with _counting:
+            self.open_inner -= 1
+            self.charged_inner += charged
 
 
 _stack: ContextVar[tuple[Frame, ...]] = ContextVar("allowance_stack", default=())
 _thread = threading.local()
+_counting = threading.Lock()
 _elsewhere: ContextVar[object] = ContextVar("allowance_elsewhere", default=None)
 """Set in a context that carries budgets on after their blocks: no frame is at home there."""
 
@@ -266,3 +274,12 @@ def owning_generator(caller: FrameType | None) -> FrameType | None:
             return None
         caller = driver
     return None
+
+
+def _after_fork() -> None:
+    global _counting
+    _counting = threading.Lock()  # a thread that is not in the child may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

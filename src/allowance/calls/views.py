@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from allowance.ledger.records import Account, AccountKey
     from allowance.stores.base import Store
 
-__all__ = ["View", "forget", "view_of"]
+__all__ = ["View", "view_of"]
 
 MOST_VIEWS = 20_000
 """How many accounts are remembered; beyond it the half that was made first is forgotten."""
@@ -22,7 +23,7 @@ class View:
     ``cheap`` is the sum, in nano-dollars, of open holds that rest on a byte bound instead of a count.
     """
 
-    __slots__ = ("account", "cheap", "key", "lock", "store", "warned")
+    __slots__ = ("__weakref__", "account", "cheap", "key", "lock", "store", "warned")
 
     def __init__(self, store: Store, key: AccountKey) -> None:
         self.store = store
@@ -31,6 +32,7 @@ class View:
         self.cheap = 0
         self.warned: int | None = None  # the start of the window whose threshold event was sent
         self.lock = threading.Lock()
+        _all.add(self)
 
     def saw(self, account: Account) -> None:
         """Keep a snapshot, unless a newer one is here already: threads hand them in out of order."""
@@ -65,6 +67,7 @@ class View:
             self.cheap += amount
 
 
+_all: WeakSet[View] = WeakSet()
 _views: dict[tuple[Store, AccountKey], View] = {}
 _lock = threading.Lock()
 
@@ -83,13 +86,15 @@ def view_of(store: Store, key: AccountKey) -> View:
     return view
 
 
-def forget() -> None:
-    """Drop every view; the next call asks the store."""
+def _after_fork() -> None:
+    # The parent's holds are not the child's, and a lock may have been held by a thread that is gone. Open
+    # blocks and decorated functions hold on to their views, so each is made as new where it is.
     global _lock
     _lock = threading.Lock()
-    _views.clear()
+    for view in list(_all):
+        view.lock = threading.Lock()
+        view.account, view.cheap = None, 0
 
 
 if hasattr(os, "register_at_fork"):
-    # The parent's holds are not the child's, and a lock may have been held by a thread that is gone.
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(after_in_child=_after_fork)
