@@ -61,7 +61,10 @@ class _Lifeline:
             with contextlib.suppress(queue.Empty):
                 self.wake.get(timeout=max(0.0, renew_at - time.monotonic()))
             with self.working:
-                self.work()
+                try:
+                    self.work()
+                except BaseException:  # a hook may raise SystemExit: this thread must go on all the same
+                    log.exception("A call's end could not be written; its hold will be charged at its term.")
             if time.monotonic() >= renew_at:
                 self.renew()
                 self.rewrite()
