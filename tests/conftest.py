@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +52,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def _litellm_closed() -> AsyncIterator[None]:
     yield
     await aclose_litellm()
+
+
+@pytest.fixture
+def unprivileged_path() -> Iterator[Path]:
+    """A folder of one who may not write anywhere: as root, the test runs as nobody."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

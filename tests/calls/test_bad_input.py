@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -297,9 +296,8 @@ def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
         _use(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_file_that_is_read_only(tmp_path: Path) -> None:
-    path = tmp_path / "budgets.db"
+def test_a_file_that_is_read_only(unprivileged_path: Path) -> None:
+    path = unprivileged_path / "budgets.db"
     SQLiteStore(str(path)).close()
     path.chmod(stat.S_IRUSR)
     with pytest.raises(StoreError):

@@ -25,10 +25,6 @@ KEY = AccountKey("p", "user", "n")
 SCOPE = Scope(KEY, Declaration(limit=10**12, creates=True))
 LIMIT = Declaration(limit=1000, creates=True)
 
-not_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere"
-)
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -189,19 +185,18 @@ def test_a_file_in_place_of_a_directory(tmp_path: Path) -> None:
         SQLiteStore(tmp_path / "file" / "deeper" / "a.db")
 
 
-@not_root
-def test_a_directory_that_we_may_not_write(tmp_path: Path) -> None:
-    (tmp_path / "shut").mkdir(mode=0o500)
+def test_a_directory_that_we_may_not_write(unprivileged_path: Path) -> None:
+    (unprivileged_path / "shut").mkdir(mode=0o500)
     with pytest.raises(StoreUnavailableError, match="Permission denied"):
-        SQLiteStore(tmp_path / "shut" / "a.db")
+        SQLiteStore(unprivileged_path / "shut" / "a.db")
 
 
-@not_root
-def test_a_file_that_we_may_not_write(store: SQLiteStore, path: Path) -> None:
-    store.close()
+def test_a_file_that_we_may_not_write(unprivileged_path: Path) -> None:
+    path = unprivileged_path / "a.db"
+    SQLiteStore(path).close()
     path.chmod(0o400)
     with pytest.raises(StoreUnavailableError, match="may write it"):
-        SQLiteStore(path)
+        SQLiteStore(path).define(KEY, LIMIT)
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "moved"])
