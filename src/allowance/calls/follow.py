@@ -9,6 +9,7 @@ end, error, close, exit and garbage collection.
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ __all__ = ["AsyncStream", "Manager", "RawReply", "Stream", "stand_in"]
 def stand_in(reply: Any, call: Call) -> Any:
     """What to hand back instead of a reply that is not over yet; None for one that is."""
     kind = type(reply)
-    if hasattr(kind, "__await__"):
+    if issubclass(kind, Awaitable):  # hasattr() would run the code of pydantic's metaclass
         return _awaited(reply, call)
     if kind in _STAND_INS:  # an inner metered call follows it already; this one only lets go
         call.covered()

@@ -63,7 +63,6 @@ _GEMINI_VERSION: Final = re.compile(r"gemini-(\d+)")
 
 
 @lru_cache(maxsize=4_096)
-@lru_cache(maxsize=1024)
 def family_of(model: str, provider: str | None = None) -> Family:
     """The family of a model by its name, whatever provider prefix stands before it.
 

@@ -172,7 +172,7 @@ _TIERS = {
 
 def tier(value: object) -> str | None:
     """A service tier in one vocabulary: ``"standard"``, ``"flex"``, ``"priority"``, ``"batch"``, ..."""
-    name = text(getattr(value, "value", value))
+    name = None if value is None else text(getattr(value, "value", value))
     if name is None:
         return None
     name = name.lower()

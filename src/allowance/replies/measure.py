@@ -67,7 +67,7 @@ def _measure(reply: object, deeper: int) -> Usage | None:
 def _read(reply: object, fields: View) -> Usage | None:
     usage = fields.get("usage")
     if usage is not None:
-        if inspect.isroutine(usage) and "all_messages" in fields:
+        if "all_messages" in fields and inspect.isroutine(usage):
             usage = _called(usage)
         read = by_usage(fields, view(usage), hidden_params(reply))
         if read is not None:

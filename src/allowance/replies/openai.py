@@ -38,7 +38,7 @@ def read_chat(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
             service_tier=tier(reply.get("service_tier")),
             input_tokens=prompt or 0,
             output_tokens=completion or 0,
-            web_searches=_chat_searches(model, usage, EMPTY),
+            web_searches=_unsaid_searches(model),
         )
     into = _details(usage, "prompt_tokens_details")
     out = _details(usage, "completion_tokens_details")
@@ -72,7 +72,7 @@ _TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 def _is_plain(usage: dict[str, object]) -> bool:
-    return all(value is None or name in _TOTALS for name, value in usage.items())
+    return _TOTALS.issuperset([name for name, value in usage.items() if value is not None])
 
 
 def _details(usage: View, name: str) -> View:
@@ -127,7 +127,11 @@ def _chat_searches(model: str | None, usage: View, into: View) -> int:
     used = usage.get("server_tool_use")
     if used is not None:
         return count(view(used).get("web_search_requests")) or 0
-    # OpenAI's search models make one paid search for each call, and their usage does not say so.
+    return _unsaid_searches(model)
+
+
+def _unsaid_searches(model: str | None) -> int:
+    """OpenAI's search models make one paid search for each call, and their usage does not say so."""
     return 1 if model is not None and ("-search-preview" in model or "-search-api" in model) else 0
 
 

@@ -96,5 +96,6 @@ def _is_anthropic(arguments: Mapping[str, Any], model: str) -> bool:
     """Whether messages are Anthropic's own: by the model's bare name, or what only Anthropic takes."""
     if model.startswith("claude") or arguments.get("system") is not None:
         return True
-    tools = as_list(arguments.get("tools"))
+    given = arguments.get("tools")
+    tools = None if given is None else as_list(given)
     return tools is not None and any(field(tool, "input_schema") is not None for tool in tools)
