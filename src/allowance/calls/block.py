@@ -10,7 +10,7 @@ from allowance.calls.books import default_books
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.projecting import resets_at
 from allowance.calls.ready import prepare
-from allowance.calls.stack import Frame, frames_in_force, owning_generator, push, remove
+from allowance.calls.stack import Frame, enter, frames_in_force, owning_generator, remove
 from allowance.calls.terms import (
     UNSET,
     check_callables,
@@ -136,7 +136,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         # A with statement is left from the very frame that entered it: its id tells entries apart even
         # where they are left in another context than they were entered in.
         self._entries.append((id(caller), block))
-        push(block._frame, owning_generator(caller))
+        enter(block._frame, owning_generator(caller))
         return block
 
     def _leaving(self, caller: FrameType) -> Block:

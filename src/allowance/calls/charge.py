@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from allowance.calls import lifeline, process
 from allowance.calls.events import send
@@ -25,7 +25,7 @@ from allowance.errors import (
 from allowance.ledger.records import Ask, Denial, Posting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from allowance.calls.books import Books
     from allowance.calls.events import EventKind, Hook
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Charge"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger("allowance")
@@ -62,6 +63,7 @@ class Charge:
         "_groups",
         "_hooks",
         "_open",
+        "_outside",
         "_price",
         "_provider",
         "_request",
@@ -89,6 +91,8 @@ class Charge:
         self._request: Request | None = None
         self._groups = groups_of(frames)
         self._hooks = _hooks(books, frames)
+        # The decorated calls that this one is made inside.
+        self._outside = [frame for frame in frames[:-1] if frame.is_call]
         self._cheap = 0
         # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
         self._open: list[None] = []
@@ -158,23 +162,23 @@ class Charge:
             # A reserve whose outcome is unknown is released too: that refuses it, should it come late.
             self._undo(tried)
             raise
-        for frame in self._outside():
+        for frame in self._outside:
             frame.inner_began()
         self._granted(tried, outer)
         return None
 
     def _ask(self, group: Group, quote: Quote, replacing: str | None) -> Grant | Denial | None:
         ask = Ask(
-            hold_id=self.call_id,
-            scopes=group.scopes,
-            floor=quote.floor,
-            amount=quote.amount,
-            ceiling=quote.ceiling,
-            expected=quote.expected,
-            bounded=quote.input_bounded,
-            ttl=self.books.policy.ttl,
-            replacing=replacing,
-            model=self.model,
+            self.call_id,
+            group.scopes,
+            quote.floor,
+            quote.amount,
+            quote.ceiling,
+            quote.expected,
+            quote.input_bounded,
+            self.books.policy.ttl,
+            replacing,
+            self.model,
         )
         try:
             return group.store.reserve(ask)
@@ -197,10 +201,6 @@ class Charge:
             except BudgetError as error:
                 log.info("%s could not let a refused call's hold go: %s", group.store.url, error)
 
-    def _outside(self) -> Iterator[Frame]:
-        """The decorated calls that this one is made inside."""
-        return (frame for frame in self.frames[:-1] if frame.is_call)
-
     def _granted(self, groups: Iterable[Group], outer: Charge | None) -> None:
         for group in groups:
             grant = group.grant
@@ -216,7 +216,7 @@ class Charge:
     def _clamp(self, request: Request, quote: Quote) -> Denial | None:
         """Find the output cap that the grants afford; a Denial where not even one token fits."""
         grants = [group.grant for group in self._groups if group.grant is not None]
-        if not any(grant.clamped for grant in grants):
+        if not [grant for grant in grants if grant.clamped]:
             return None
         least = min(grants, key=lambda grant: grant.amount)
         if self._price is not None and request.cap_name is not None:
@@ -248,7 +248,7 @@ class Charge:
         """Post what a call cost that was never reserved."""
         self.call_id = new_id()
         self._open = [None]
-        for frame in self._outside():
+        for frame in self._outside:
             frame.inner_began()
         self.settle(usage)
 
@@ -272,7 +272,7 @@ class Charge:
             grant, group.grant = group.grant, None
             if grant is None:
                 continue
-            self._write(group, partial(group.store.release, self.call_id, reason=reason))
+            self._write(group, group.store.release, self.call_id, reason=reason)
             group.look()
             self._tell("released", group.accounts(), grant.amount, reason=reason)
 
@@ -292,7 +292,7 @@ class Charge:
             self._open.pop()
         except IndexError:
             return False
-        for frame in self._outside():
+        for frame in self._outside:
             frame.inner_ended(charged=charged)
         lifeline.closed(self.call_id)
         if self._cheap:
@@ -334,7 +334,7 @@ class Charge:
                 usage is not None and usage.counted,
                 reason,
             )
-            written.append((group, self._write(group, partial(_settle, group.store, posting))))
+            written.append((group, self._write(group, _settle, group.store, posting)))
         if not in_process:
             process.count(amount)
         for group, settled in written:  # every account is charged before anybody hears of any
@@ -356,13 +356,13 @@ class Charge:
                 if view.crossed(account, settled.posted, part):
                     self._tell("threshold", [account], account.spent)
 
-    def _write(self, group: Group, write: Callable[[], T]) -> T | None:
+    def _write(self, group: Group, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Do a write that must not fail the caller: what a store does not take is tried again later."""
         try:
-            return write()
+            return write(*args, **kwargs)
         except StoreUnavailableError as error:
             log.warning("%s did not take a write; it will be tried again. %s", group.store.url, error)
-            lifeline.retry(group.store, write)
+            lifeline.retry(group.store, partial(write, *args, **kwargs))
         except BudgetError:
             log.exception("%s refused to write what a paid call cost.", group.store.url)
         return None

@@ -39,13 +39,18 @@ def cheap_quote(books: Books, request: Request, price: Price, views: Iterable[Vi
     It serves where it is below 1 % of what remained when last seen, and this process's open cheap holds
     stay below 5 % with it (DESIGN §4). None: count.
     """
-    limited = [view for view in views if view.limited()]
-    if any(view.account is None for view in limited):
-        return None
+    limited: list[tuple[View, int]] = []
+    for view in views:
+        account = view.account
+        if account is None:
+            return None
+        remaining = account.remaining
+        if remaining is not None:
+            limited.append((view, remaining))
     quote = books.quoting.quote(request, price, cheap=True)
-    for view in limited:
-        remaining = view.remaining() or 0
-        if quote.amount * 100 >= remaining or (view.cheap + quote.amount) * 20 >= remaining:
+    amount = quote.amount
+    for view, remaining in limited:
+        if amount * 100 >= remaining or (view.cheap + amount) * 20 >= remaining:
             return None
     return quote
 

@@ -36,6 +36,7 @@ __all__ = [
     "Frame",
     "carried_context",
     "enclosing_books",
+    "enter",
     "frames_in_force",
     "owning_generator",
     "push",
@@ -132,12 +133,17 @@ _in_generators: dict[Frame, None] = {}
 """Open frames that belong to a generator: whoever calls ``next`` need not have them in its context."""
 
 
-def push(frame: Frame, generator: FrameType | None = None) -> None:
-    """Put a frame in force from here on; ``generator`` is the one whose body the block stands in."""
+def enter(frame: Frame, generator: FrameType | None) -> None:
+    """Put a block's frame in force until it is removed; ``generator`` is the one whose body it stands in."""
     frame.home = _here()
     frame.generator = generator
     if generator is not None:
         _in_generators[frame] = None
+    push(frame)
+
+
+def push(frame: Frame) -> None:
+    """Put a frame in force from here on, until it is suspended: for a call, while its code runs."""
     _stack.set((*_stack.get(), frame))
 
 

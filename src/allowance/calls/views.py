@@ -40,15 +40,6 @@ class View:
             if self.account is None or account.version >= self.account.version:
                 self.account = account
 
-    def remaining(self) -> int | None:
-        """Nano-dollars left when last seen; None where nothing is limited or nothing was seen."""
-        account = self.account
-        return None if account is None else account.remaining
-
-    def limited(self) -> bool:
-        """Whether a limit may be in force: so it is until the account was seen without one."""
-        return self.account is None or self.account.terms.limit is not None
-
     def crossed(self, account: Account, posted: int, part: float) -> bool:
         """Whether this posting took the account past ``part`` of its limit, the first time in its window."""
         limit = account.terms.limit

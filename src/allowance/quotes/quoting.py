@@ -26,6 +26,8 @@ Counter: TypeAlias = Callable[[str, Sequence[str]], int | None]
 
 _Count: TypeAlias = Callable[[Sequence[str]], Count]
 
+_BYTES: Final[tuple[str, str, _Count]] = ("bytes", "", count_bytes)
+
 DEFAULT_MAX_OUTPUT: Final = 128_000
 """What a model whose limit is unknown can put out at most: the largest limit of the models of today."""
 
@@ -93,20 +95,20 @@ class Quoting:
             ConfigurationError: for tools or schemas that no provider could be sent.
         """
         family = family_of(request.model, request.provider)
-        counted_by, note, count = self._ruler(request.model, family, cheap=cheap)
+        counted_by, note, count = _BYTES if cheap else self._ruler(request.model, family)
         found = measure(request, family, count)
         return _quote(request, price, found, self._output(request, price), counted_by, note, cheap=cheap)
 
     def count(self, request: Request, texts: Sequence[str]) -> int:
         """Tokens of a reply's texts by the request's model: counted, or what they likely are."""
         family = family_of(request.model, request.provider)
-        _, _, count = self._ruler(request.model, family, cheap=False)
+        _, _, count = self._ruler(request.model, family)
         return count(texts).usual
 
     def affordable(self, request: Request, price: Pricing, amount: int) -> int:
         """The largest output cap with which the call costs ``amount`` nano-dollars at most; 0 for none."""
         family = family_of(request.model, request.provider)
-        found = measure(request, family, self._ruler(request.model, family, cheap=False)[2])
+        found = measure(request, family, self._ruler(request.model, family)[2])
         low, high = 0, price.max_output_tokens or self._max_output
         while low < high:
             cap = (low + high + 1) // 2
@@ -116,10 +118,8 @@ class Quoting:
                 high = cap - 1
         return low
 
-    def _ruler(self, model: str, family: Family, *, cheap: bool) -> tuple[str, str, _Count]:
+    def _ruler(self, model: str, family: Family) -> tuple[str, str, _Count]:
         """What counts texts, its name, and how a better one is to be had."""
-        if cheap:
-            return "bytes", "", count_bytes
         encoding = self._vocabularies.get(family.encoding)
         if encoding is None:
             name, note, count = "bytes", self._vocabularies.remedy(family.encoding), count_bytes
