@@ -44,7 +44,10 @@ class Parameters:
         """
         if len(args) > len(self.names) and not self._variadic and self._signature is not None:
             self._signature.bind(*args, **kwargs)
-        return {**self._defaults, **dict(zip(self.names, args, strict=False)), **kwargs}
+        arguments = self._defaults.copy()
+        arguments.update(zip(self.names, args, strict=False))
+        arguments.update(kwargs)
+        return arguments
 
     def capped(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], request: Request, cap: int

@@ -70,10 +70,7 @@ def declare(account: Account, declared: Declaration, now: int) -> Account:
     An operator's change to a field stays until code declares something else for it. Returns the very
     same account where nothing changed. Where the window changed, the figures are to be counted anew.
     """
-    last = account.declared
-    if last is declared:
-        return account
-    last = last or _NOTHING
+    last = account.declared or _NOTHING
     news = Declaration(
         limit=_news(declared.limit, last.limit),
         duration=_news(declared.duration, last.duration),

@@ -63,8 +63,20 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
     windows = tuple([(account.key, account.window_start) for account in accounts])
     tables.add_hold(
         HoldRow(
-            *(hold_id, _HELD, amount, expected, bound, windows, model, now, expires_at),
-            *(0, shrunk, clamped, replaced, ask),
+            hold_id,
+            _HELD,
+            amount,
+            expected,
+            bound,
+            windows,
+            model,
+            now,
+            expires_at,
+            0,
+            shrunk,
+            clamped,
+            replaced,
+            ask,
         )
     )
     seen = tuple(accounts) if len(accounts) == len(scopes) else _as_named(accounts, scopes)
@@ -245,8 +257,9 @@ def _gather(tables: Tables, scopes: Sequence[Scope], now: int) -> list[Account]:
                 raise _unknown(tables, scope.key)
         else:
             account = turn(known, now)
-            if scope.declared is not None:
-                account = _recounted(tables, account, declare(account, scope.declared, now))
+            declared = scope.declared
+            if declared is not None and declared is not account.declared:
+                account = _recounted(tables, account, declare(account, declared, now))
             if account is not known:
                 changed.append(account)
         accounts.append(account)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from heapq import merge
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakSet
 
@@ -315,7 +316,7 @@ class _MemoryTables:
 
 def _folded(lines: list[Entry]) -> list[Entry]:
     """One line for each run of a window's lines; if short windows pile up, the older half becomes one."""
-    folded = [_carried(list(run)) for _, run in groupby(lines, key=lambda line: line.window_start)]
+    folded = [_carried(list(run)) for _, run in groupby(lines, key=attrgetter("window_start"))]
     if len(folded) > KEPT_LINES // 2:
         half = len(folded) // 2
         folded[:half] = [_carried(folded[:half])]
@@ -327,12 +328,12 @@ def _carried(run: list[Entry]) -> Entry:
         seq=run[-1].seq,
         key=run[-1].key,
         kind=EntryKind.CARRIED,
-        amount=sum(line.amount for line in run),
-        at=max(line.at for line in run),
+        amount=sum([line.amount for line in run]),
+        at=max([line.at for line in run]),
         posted_at=run[-1].posted_at,
         window_start=run[-1].window_start,
-        input_tokens=sum(line.input_tokens for line in run),
-        output_tokens=sum(line.output_tokens for line in run),
+        input_tokens=sum([line.input_tokens for line in run]),
+        output_tokens=sum([line.output_tokens for line in run]),
         reason="older entries, summed up",
     )
 
