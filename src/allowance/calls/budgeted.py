@@ -240,20 +240,17 @@ class _Runner:
         self._in_class = not hasattr(function, "__self__")
         self._parameters: dict[bool, Parameters] = {}
 
-    def parameters(self, function: Any, instance: Any) -> Parameters:
+    def call(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> tuple[Call, Parameters]:
+        """One call, and what the function takes. The user's own functions get ``self`` as it does."""
         bound = instance is not None
-        found = self._parameters.get(bound)
-        if found is None:
-            found = self._parameters[bound] = Parameters(function)
-        return found
-
-    def given(self, instance: Any, args: Args) -> Args:
-        """The positional arguments as the decorated function itself gets them: in a class, with ``self``."""
-        return args if instance is None or not self._in_class else (instance, *args)
+        parameters = self._parameters.get(bound)
+        if parameters is None:
+            parameters = self._parameters[bound] = Parameters(function)
+        given = (instance, *args) if bound and self._in_class else args
+        return self.rules.call(parameters, given, args, kwargs), parameters
 
     def plain(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
+        call, parameters = self.call(function, instance, args, kwargs)
         try:
             call.begin()
             return call.run(function, *self.rules.capped(call, parameters, args, kwargs))
@@ -263,8 +260,7 @@ class _Runner:
             return self.rules.on_exceeded(error)
 
     async def coroutine(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
+        call, parameters = self.call(function, instance, args, kwargs)
         try:
             await call.abegin()
             return await call.arun(function, *self.rules.capped(call, parameters, args, kwargs))
@@ -276,8 +272,7 @@ class _Runner:
 
     def generator(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Generator[Any, Any, Any]:
         """Runs from the first ``next`` on, as the function itself does."""
-        parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
+        call, parameters = self.call(function, instance, args, kwargs)
         try:
             call.begin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)
@@ -310,8 +305,7 @@ class _Runner:
         self, function: Any, instance: Any, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[Any, Any]:
         """Runs from the first ``anext`` on, as the function itself does."""
-        parameters = self.parameters(function, instance)
-        call = self.rules.call(parameters, self.given(instance, args), args, kwargs)
+        call, parameters = self.call(function, instance, args, kwargs)
         try:
             await call.abegin()
             args, kwargs = self.rules.capped(call, parameters, args, kwargs)

@@ -209,6 +209,8 @@ class Charge:
             group.saw(grant.accounts)
             if grant.replaced and outer is not None:
                 outer.gave_up(group.store)
+            if not self._hooks:
+                continue
             self._tell("reserved", grant.accounts, grant.amount)
             for hold in grant.expired:
                 self._tell("expired", grant.accounts, hold.charged, call_id=hold.hold_id, unconfirmed=True)

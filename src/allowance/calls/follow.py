@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from allowance.calls.stack import push, suspend
-from allowance.replies import Tally, is_manager, is_raw, is_stream, member_stream
+from allowance.replies import Tally, is_manager, is_raw, is_stream, is_whole, member_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -35,6 +35,8 @@ def stand_in(reply: Any, call: Call) -> Any:
     if kind in _STAND_INS:  # an inner metered call follows it already; this one only lets go
         call.covered()
         return reply
+    if is_whole(kind):
+        return None
     if is_stream(reply):
         call.tally = Tally()
         return _stream(reply, call)

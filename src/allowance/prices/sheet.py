@@ -49,7 +49,9 @@ class Sheet:
         """
         if searches is None:
             searches = usage.web_searches
-        others = self._units(usage)
+        others = usage.requests * self.request
+        if usage.images or usage.characters or usage.pages:
+            others += self._units(usage)
         if searches:
             others += searches * self._search(usage.search_context)
         total = (self._input(usage) + self._output(usage)) * times + others * over
@@ -103,7 +105,7 @@ class Sheet:
         )
 
     def _units(self, usage: Usage) -> int:
-        total = usage.requests * self.request
+        total = 0
         if usage.images and not (usage.output_tokens and self.image_output):
             total += usage.images * self.image  # pictures billed by their tokens are not billed again
         if usage.characters:

@@ -198,10 +198,11 @@ def _quote(
 
 
 def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
-    if _is_plain(request, found):
-        return Usage(input_tokens=into, output_tokens=out)
     pictures = request.api == "images"
     spoken = request.api == "speech"
+    media = pictures or spoken or found.audio or found.images
+    if not (media or request.web_searches or request.service_tier or request.speed or request.region):
+        return Usage(input_tokens=into, output_tokens=out)  # tokens are all that there is to price
     return Usage(
         service_tier=request.service_tier,
         speed=request.speed,
@@ -215,19 +216,6 @@ def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
         web_searches=request.web_searches or 0,
         images=request.choices if pictures else 0,
         characters=sum(map(len, request.texts)) if spoken else 0,
-    )
-
-
-def _is_plain(request: Request, found: Measure) -> bool:
-    """Whether tokens are all that there is to price."""
-    return not (
-        found.audio
-        or found.images
-        or request.web_searches
-        or request.service_tier
-        or request.speed
-        or request.region
-        or request.api in ("images", "speech")
     )
 
 

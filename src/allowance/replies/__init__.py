@@ -1,7 +1,7 @@
 """Step 5: a reply or a stream becomes `Usage`, by its shape; no SDK is imported."""
 
 from allowance.replies.measure import cached_reply, combine, measure, model_of
-from allowance.replies.shapes import is_manager, is_raw, is_stream, member_stream
+from allowance.replies.shapes import is_manager, is_raw, is_stream, is_whole, member_stream
 from allowance.replies.streams import Tally
 from allowance.replies.texts import texts_of
 from allowance.replies.usage import Usage
@@ -14,6 +14,7 @@ __all__ = [
     "is_manager",
     "is_raw",
     "is_stream",
+    "is_whole",
     "measure",
     "member_stream",
     "model_of",

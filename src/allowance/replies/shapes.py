@@ -8,10 +8,15 @@ from collections.abc import Mapping
 
 from allowance.replies.fields import view
 
-__all__ = ["body_of", "is_manager", "is_raw", "is_stream", "member_stream"]
+__all__ = ["body_of", "is_manager", "is_raw", "is_stream", "is_whole", "member_stream"]
 
 _NEVER = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, io.IOBase)
 _REPLY = ("usage", "usage_metadata", "choices", "candidates")
+
+
+def is_whole(kind: type) -> bool:
+    """Whether results of this type are over when they come: the models of pydantic, which most SDKs give."""
+    return hasattr(kind, "__pydantic_fields__")
 
 
 def is_stream(result: object) -> bool:
@@ -21,7 +26,7 @@ def is_stream(result: object) -> bool:
     event streams, any other iterator. Not files, texts, containers, nor replies that can be iterated.
     """
     kind = type(result)
-    if hasattr(kind, "__pydantic_fields__"):
+    if is_whole(kind):
         return False
     if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
         # What can be called is a mock: it would pass for anything.
@@ -41,7 +46,7 @@ def is_manager(result: object) -> bool:
     files, locks or connections: a manager has nothing but its entering and leaving.
     """
     kind = type(result)
-    if hasattr(kind, "__pydantic_fields__"):
+    if is_whole(kind):
         return False
     enters = hasattr(kind, "__enter__") and hasattr(kind, "__exit__")
     if not enters and not (hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")):
@@ -55,7 +60,7 @@ def is_manager(result: object) -> bool:
 def is_raw(result: object) -> bool:
     """Whether a result wraps an HTTP response that is yet to be parsed (``with_raw_response``)."""
     kind = type(result)
-    if hasattr(kind, "__pydantic_fields__") or not callable(getattr(kind, "parse", None)):
+    if is_whole(kind) or not callable(getattr(kind, "parse", None)):
         return False
     response = view(result).get("http_response")
     return response is not None and type(view(response).get("status_code")) is int
