@@ -55,12 +55,15 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
         return Denial(accounts[refused_by], amount, temporary, expired)
     if old is not None:
         accounts = _let_go(tables, old, accounts, now)
-    accounts = [post(account, 0, amount) for account in accounts]
+    holding = []
+    windows = []
     for account in accounts:
+        account = post(account, 0, amount)
         tables.keep(account)
+        holding.append(account)
+        windows.append((account.key, account.window_start))
     shrunk, replaced, expires_at = amount < asked, old is not None, now + ttl
     bound = bounded and (amount >= ceiling or clamped)
-    windows = tuple([(account.key, account.window_start) for account in accounts])
     tables.add_hold(
         HoldRow(
             hold_id,
@@ -68,7 +71,7 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
             amount,
             expected,
             bound,
-            windows,
+            tuple(windows),
             model,
             now,
             expires_at,
@@ -79,7 +82,7 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
             ask,
         )
     )
-    seen = tuple(accounts) if len(accounts) == len(scopes) else _as_named(accounts, scopes)
+    seen = tuple(holding) if len(holding) == len(scopes) else _as_named(holding, scopes)
     return Grant(hold_id, amount, shrunk, clamped, bound, replaced, expires_at, seen, expired)
 
 

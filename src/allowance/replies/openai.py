@@ -33,9 +33,9 @@ def read_chat(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
     if type(usage) is dict and _is_plain(usage):  # most replies: the totals are all there is to read
         model = text(reply.get("model"))
         return Usage(
-            model=model,
-            provider=text(hidden.get("custom_llm_provider")) if hidden else None,
-            service_tier=tier(reply.get("service_tier")),
+            model,
+            text(hidden.get("custom_llm_provider")) if hidden else None,
+            tier(reply.get("service_tier")),
             input_tokens=prompt or 0,
             output_tokens=completion or 0,
             web_searches=_unsaid_searches(model),
