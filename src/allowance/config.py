@@ -6,7 +6,7 @@ import os
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from allowance.errors import ConfigurationError
 from allowance.money import UNSET
@@ -45,7 +45,8 @@ class Settings(BaseModel):
         warn_at: the part of a limit at which a ``threshold`` event is sent.
         on_event: one hook or several.
         counter: counts texts in place of a vocabulary: (model, texts) to tokens.
-        hold_minutes: how long the hold of a process that died stands before it is charged.
+        hold_minutes: how long the hold of a process that died stands before it is charged: 3 at least, for
+            the holds of living ones are renewed each minute.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
@@ -63,7 +64,14 @@ class Settings(BaseModel):
     warn_at: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
     on_event: Any = ()
     counter: Any = None
-    hold_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
+    hold_minutes: float = Field(default=15, ge=3, le=24 * 60, allow_inf_nan=False)
+
+    @field_validator("warn_at", "hold_minutes", mode="before")
+    @classmethod
+    def _no_bool(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("a number, not a bool")  # pydantic passes on ValueErrors
+        return value
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:

@@ -19,6 +19,7 @@ All can be pickled: they come back from worker processes whole.
 from __future__ import annotations
 
 from datetime import UTC
+from decimal import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ __all__ = [
     "UnknownModelError",
     "UnknownUserError",
 ]
+
+
+_EXACT = Context(prec=60)  # whatever precision or traps the user's code set for its thread
 
 
 class BudgetError(Exception):
@@ -95,7 +99,7 @@ class BudgetExceededError(BudgetError):
         self.spent = spent
         self.held = held
         self.projected = projected
-        self.remaining = limit - spent - held
+        self.remaining = _EXACT.subtract(_EXACT.subtract(limit, spent), held)
         self.resets_at = resets_at
         self.model = model
         self.call_id = call_id
@@ -108,13 +112,9 @@ class BudgetExceededError(BudgetError):
 
 
 def _refusal(error: BudgetExceededError, remedy: str) -> str:
-    subject = (
-        "The process's budget"
-        if error.kind == "process"
-        else (
-            "This block's budget" if error.kind == "block" else f"The budget of {error.kind} {error.user!r}"
-        )
-    )
+    owners = {"process": "The process's", "block": "This block's", "function": "This function's"}
+    owner = owners.get(error.kind)
+    subject = f"{owner} budget" if owner else f"The budget of {error.kind} {error.user!r}"
     call = f"a call to {error.model}" if error.model else "this call"
     held = f" and {_usd(error.held)} held by open calls" if error.held else ""
     lines = [
@@ -132,7 +132,7 @@ def _refusal(error: BudgetExceededError, remedy: str) -> str:
 
 
 def _usd(amount: Decimal) -> str:
-    text = f"{abs(amount):f}"
+    text = f"{amount.copy_abs():f}"
     whole, _, decimals = text.partition(".")
     sign = "-" if amount < 0 else ""
     return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
@@ -155,11 +155,12 @@ class UnknownUserError(BudgetError, KeyError):
         self.projects = tuple(projects)
         elsewhere = ""
         if projects:
-            names = ", ".join(repr(name) for name in projects[:5])
-            elsewhere = f" The store knows this {kind} in the project {names}: set project= to use it."
+            names = " and ".join(repr(name) for name in projects[:5])
+            elsewhere = f" The store knows this {kind} in {names}: set project= to use that one."
+        named = repr(user) if kind == "user" else f"{user!r}, kind={kind!r}"
         super().__init__(
             f"The project {project!r} has no budget for {kind} {user!r}.{elsewhere} Give it one where "
-            f"it is used, for example budget({user!r}, limit=5); limit=None only counts."
+            f"it is used, for example budget({named}, limit=5); limit=None only counts."
         )
 
     def __str__(self) -> str:

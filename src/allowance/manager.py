@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.books import Books, Policy, set_default_books
-from allowance.errors import ConfigurationError
+from allowance.errors import ConfigurationError, StoreUnavailableError
+from allowance.ledger.accounts import check_terms
 from allowance.ledger.names import account_key
 from allowance.ledger.records import Terms
 from allowance.money import UNSET, to_nanos
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from allowance.calls.events import Hook
     from allowance.config import Settings
+    from allowance.quotes.quoting import Counter
     from allowance.stores.base import Store
 
 __all__ = ["configure", "make_books"]
@@ -29,6 +31,8 @@ log = logging.getLogger("allowance")
 
 _given: dict[str, Any] = {}
 _SHIPPED = Catalogue()
+_store: tuple[object, Store] | None = None  # what was asked for, and what it opened
+_quoting: tuple[object, Quoting] | None = None  # the counter, and what has learned with it
 
 
 def configure(**settings: Any) -> None:
@@ -60,7 +64,7 @@ def make_books(settings: Settings) -> Books:
     return Books(
         open_store=lambda: _open(settings.store),
         catalogue=_catalogue(settings),
-        quoting=Quoting(counter=settings.counter),
+        quoting=_learned(_callable(settings.counter, "counter")),
         project=settings.project,
         policy=Policy(
             on_unknown_model=_unknown_model(settings.on_unknown_model),
@@ -75,11 +79,30 @@ def make_books(settings: Settings) -> Books:
 
 
 def _open(named: str | Store | None) -> Store:
+    """The store of this name: the one that is open already, where the setting is still the same."""
+    global _store
+    from allowance.stores.late import LateStore
     from allowance.stores.open import default_url, open_store
 
-    store = open_store(default_url() if named is None else named)
+    asked = default_url() if named is None else named
+    if _store is not None and _store[0] == asked:
+        return _store[1]
+    try:
+        store = open_store(asked)
+    except StoreUnavailableError as error:
+        # Whether that stops a call is for its budgets to say: one that only counts goes on (R9, R14).
+        log.warning("Budgets cannot be reached yet; each call tries again. %s", error)
+        store = LateStore(str(asked), lambda: open_store(asked))
     log.info("Budgets are kept in %s.", store.url)
+    _store = (asked, store)
     return store
+
+
+def _learned(counter: Counter | None) -> Quoting:
+    global _quoting
+    if _quoting is None or _quoting[0] is not counter:
+        _quoting = (counter, Quoting(counter=counter))
+    return _quoting[1]
 
 
 def _catalogue(settings: Settings) -> Catalogue:
@@ -94,13 +117,17 @@ def _catalogue(settings: Settings) -> Catalogue:
 
 def _default_terms(settings: Settings) -> Terms | None:
     if settings.default_limit is UNSET:
+        if settings.default_duration is not None:
+            raise ConfigurationError("default_duration needs a default_limit; with None it only counts.")
         return None
     limit = settings.default_limit
-    return Terms(
+    terms = Terms(
         limit=None if limit is None else to_nanos(limit, what="default_limit"),
         duration=settings.default_duration,
         uncapped=settings.default_uncapped,
     )
+    check_terms(terms)
+    return terms
 
 
 def _unknown_model(choice: object) -> Any:
@@ -110,10 +137,16 @@ def _unknown_model(choice: object) -> Any:
 
 
 def _hooks(hooks: Hook | Iterable[Hook]) -> tuple[Callable[..., object], ...]:
-    several = (hooks,) if callable(hooks) else tuple(hooks)
+    several = (hooks,) if callable(hooks) else tuple(hooks) if isinstance(hooks, (list, tuple)) else (hooks,)
     if not all(map(callable, several)):
-        raise ConfigurationError("on_event must be a function of one event, or several of them.")
+        raise ConfigurationError("on_event must be a function of one event, or a list of them.")
     return several
+
+
+def _callable(given: Counter | None, what: str) -> Counter | None:
+    if given is not None and not callable(given):
+        raise ConfigurationError(f"{what} must be a function, not {type(given).__name__}.")
+    return given
 
 
 set_default_books(_default_books)

@@ -27,6 +27,8 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemorySto
     for name in ("STORE", "PROJECT", "MAX_BUDGET", "PRICES"):
         monkeypatch.delenv(f"ALLOWANCE_{name}", raising=False)
     monkeypatch.setattr(manager, "_given", {})
+    monkeypatch.setattr(manager, "_store", None)
+    monkeypatch.setattr(manager, "_quoting", None)
     monkeypatch.setattr(call, "_warned", False)
     made = MemoryStore()
     allowance.configure(store=made, project=PROJECT)

@@ -127,7 +127,9 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         if self._user is None:
             scope, view = own_account(self._declared or Declaration(creates=True), "block")
         else:
-            key = account_key(self._project or books.project, self._kind, self._user)
+            key = account_key(
+                books.project if self._project is None else self._project, self._kind, self._user
+            )
             scope = Scope(key, self._declared, books.default_terms)
             view = view_of(books.store, key)
         return Block(Frame(books, scope, view, hooks=self._hooks, warn_at=self._warn_at), scope, view)
@@ -253,8 +255,10 @@ class Block:
             else:
                 account = store.account(key)
         except StoreUnavailableError:
-            if declared is not None and declared.creates and declared.limit is None:
-                return  # what only counts never stops anybody (R9)
+            only_counts = declared is not None and declared.creates and declared.limit is None
+            books = self._frame.books
+            if only_counts or (books is not None and books.policy.on_store_error == "open"):
+                return  # what only counts never stops anybody (R9), nor does what the user left open (R14)
             raise
         if account is None and self._scope.default is None:
             account = store.define(key, Declaration())  # raises, naming the projects that know this user

@@ -184,7 +184,7 @@ class _Rules:
     def _account(self, books: Books, user: str | int | None) -> tuple[Scope | None, View | None]:
         if user is None:
             return self.own or (None, None)
-        key = account_key(self.project or books.project, self.kind, user_name(user))
+        key = account_key(books.project if self.project is None else self.project, self.kind, user_name(user))
         return Scope(key, self.declared, books.default_terms), view_of(books.store, key)
 
     def read(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Request | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from allowance.calls.events import EventKind, Hook
     from allowance.calls.groups import Group
     from allowance.calls.stack import Frame
-    from allowance.ledger.records import Account, Grant, Settlement
+    from allowance.ledger.records import Account, Grant, Hold, Settlement
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
     from allowance.replies.usage import Usage
@@ -155,6 +155,7 @@ class Charge:
                 if isinstance(outcome, Denial):
                     tried.pop()
                     self._undo(tried)
+                    self._tell_expired(outcome.expired, [outcome.account, *group.accounts()])
                     return outcome
                 group.grant = outcome
             self._open = [None]
@@ -183,7 +184,9 @@ class Charge:
         try:
             return group.store.reserve(ask)
         except StoreUnavailableError as error:
-            if self.books.policy.on_store_error == "closed" and not group.unlimited():
+            # A memory store never comes back (this is a forked child): nothing was left open for that.
+            closed = self.books.policy.on_store_error == "closed" or group.store.rank == 0
+            if closed and not group.unlimited():
                 raise
             log.warning("A call goes on without its budget in %s: %s", group.store.url, error)
             return None
@@ -211,9 +214,22 @@ class Charge:
                 outer.gave_up(group.store)
             if not self._hooks:
                 continue
+            self._tell_expired(grant.expired, grant.accounts)
             self._tell("reserved", grant.accounts, grant.amount)
-            for hold in grant.expired:
-                self._tell("expired", grant.accounts, hold.charged, call_id=hold.hold_id, unconfirmed=True)
+
+    def _tell_expired(self, holds: Sequence[Hold], accounts: Sequence[Account]) -> None:
+        """Tell of holds whose term was found to be over on the way, where they lay on these accounts."""
+        for hold in holds:
+            named = {key for key, _ in hold.windows}
+            concerned = list({account.key: account for account in accounts if account.key in named}.values())
+            self._tell(
+                "expired",
+                concerned,
+                hold.charged,
+                call_id=hold.hold_id,
+                model=hold.model,
+                unconfirmed=True,
+            )
 
     def _clamp(self, request: Request, quote: Quote) -> Denial | None:
         """Find the output cap that the grants afford; a Denial where not even one token fits."""
@@ -225,15 +241,22 @@ class Charge:
             self.cap = self.books.quoting.affordable(request, self._price, least.amount)
         if self.cap:
             return None
-        self.release("the call cannot be capped to what remains")
-        return Denial(account=least.accounts[0], amount=quote.amount, temporary=False)
+        return self._refused(quote, "the call cannot be capped to what remains")
 
     def not_cappable(self) -> BudgetExceededError:
         """Let the holds go, and say that the cap of the clamp policy cannot be put into this call."""
-        account = next(account for group in self._groups for account in group.accounts() if group.grant)
         quote = self.quote or no_quote(self.model or "")
-        self.release("the call takes no output cap")
-        return refusal(Denial(account, quote.amount, temporary=False), quote, self.call_id)
+        return refusal(self._refused(quote, "the call takes no output cap"), quote, self.call_id)
+
+    def _refused(self, quote: Quote, reason: str) -> Denial:
+        """Let the holds go, and name the account with the least room as the one that refuses."""
+        self.release(reason)
+        limited = [
+            (account.remaining, number, account)
+            for number, account in enumerate(a for group in self._groups for a in group.accounts())
+            if account.remaining is not None
+        ]
+        return Denial(account=min(limited)[2], amount=quote.amount, temporary=False)
 
     # -- settle --------------------------------------------------------------------------------------
 
@@ -243,8 +266,12 @@ class Charge:
             return
         amount, reason = self._cost(usage)
         self._post(amount, usage, reason=reason)
-        if self.model is not None and not usage.counted:
-            self.books.quoting.observe(self.model, usage.output_tokens)
+        request, quote = self._request, self.quote
+        if request is None or quote is None or usage.counted:
+            return
+        if quote.capped and usage.output_tokens >= quote.output_tokens:
+            return  # cut by its own cap: how long the model would have gone on is not known
+        self.books.quoting.observe(request.model, -(-usage.output_tokens // request.choices))
 
     def settle_afterwards(self, usage: Usage) -> None:
         """Post what a call cost that was never reserved."""
@@ -352,7 +379,7 @@ class Charge:
         self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed, reason=reason)
         if settled.overrun:
             self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
-        for view, warn_at in zip(group.views, group.warnings, strict=True):
+        for view, warn_at in group.warnings:
             part = self.books.policy.warn_at if warn_at is None else warn_at
             for account in settled.accounts:
                 if view.crossed(account, settled.posted, part):
@@ -365,7 +392,7 @@ class Charge:
         except StoreUnavailableError as error:
             log.warning("%s did not take a write; it will be tried again. %s", group.store.url, error)
             lifeline.retry(group.store, partial(write, *args, **kwargs))
-        except BudgetError:
+        except Exception:  # whatever it is (a store may be the user's own), the reply was paid for
             log.exception("%s refused to write what a paid call cost.", group.store.url)
         return None
 
@@ -376,6 +403,7 @@ class Charge:
         amount: int,
         *,
         call_id: str | None = None,
+        model: str | None = None,
         unconfirmed: bool = False,
         reason: str = "",
     ) -> None:
@@ -386,7 +414,7 @@ class Charge:
                 accounts,
                 call_id=call_id or self.call_id,
                 amount=amount,
-                model=self.model,
+                model=self.model if call_id is None else model,
                 unconfirmed=unconfirmed,
                 reason=reason,
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from allowance.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -20,6 +22,7 @@ class Group:
 
     Attributes:
         scopes, views: one of each for every account, in the order of the frames.
+        warnings: each frame's account with the part of its limit at which its hooks are to be warned.
         grant: what the store granted; None before, and once it is gone.
     """
 
@@ -29,7 +32,7 @@ class Group:
         self.store = store
         self.scopes: tuple[Scope, ...] = ()
         self.views: list[View] = []
-        self.warnings: list[float | None] = []
+        self.warnings: list[tuple[View, float | None]] = []
         self.grant: Grant | None = None
 
     def unlimited(self) -> bool:
@@ -47,11 +50,14 @@ class Group:
                 view.saw(account)
 
     def look(self) -> None:
-        """See the accounts anew; only where that is no I/O."""
-        if not self.store.blocking:
-            for view in self.views:
-                if (account := self.store.account(view.key)) is not None:
-                    view.saw(account)
+        """See the accounts anew, after a release, which does not show them."""
+        for view in self.views:
+            try:
+                account = self.store.account(view.key)
+            except StoreError:
+                return  # the figures stay as they were last seen
+            if account is not None:
+                view.saw(account)
 
     def accounts(self) -> list[Account]:
         """The accounts as they were last seen."""
@@ -75,7 +81,7 @@ def groups_of(frames: Iterable[Frame]) -> list[Group]:
         if view not in group.views:
             group.scopes += (scope,)
             group.views.append(view)
-            group.warnings.append(frame.warn_at)
+        group.warnings.append((view, frame.warn_at))
     if len(groups) > 1:
         groups.sort(key=lambda group: group.store.rank)
     return groups

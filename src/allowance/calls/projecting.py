@@ -98,8 +98,8 @@ def resets_at(account: Account) -> datetime | None:
 def _remedy(account: Account, quote: Quote) -> str:
     if account.key.kind == "process":
         raise_it = "raise allowance.max_budget"
-    elif account.key.kind == "block":
-        raise_it = "raise the block's limit"
+    elif account.key.kind in ("block", "function"):
+        raise_it = f"raise the {account.key.kind}'s limit"
     else:
         raise_it = f"raise the limit of {account.key.name!r}"
     if not account.terms.limit:

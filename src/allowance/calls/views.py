@@ -30,7 +30,7 @@ class View:
         self.key = key
         self.account: Account | None = None
         self.cheap = 0
-        self.warned: int | None = None  # the start of the window whose threshold event was sent
+        self.warned: dict[float, int] = {}  # by the part: the window whose threshold event was sent
         self.lock = threading.Lock()
         _all.add(self)
 
@@ -45,11 +45,12 @@ class View:
         limit = account.terms.limit
         if account.key != self.key or not limit:
             return False
-        line = limit * part
+        line = limit * round(part * 1_000_000) // 1_000_000
         if account.spent < line or account.spent - posted >= line:
             return False
         with self.lock:
-            first, self.warned = self.warned != account.window_start, account.window_start
+            first = self.warned.get(part) != account.window_start
+            self.warned[part] = account.window_start
         return first
 
     def add_cheap(self, amount: int) -> None:

@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from allowance.errors import StoreCorruptError
 from allowance.ledger.holds import HoldRow, fingerprint
 from allowance.ledger.records import (
     Account,
@@ -228,7 +229,7 @@ def _hold(row: tuple[Any, ...]) -> HoldRow:
         amount=row[2],
         expected=row[3],
         bound=bool(row[4]),
-        windows=tuple([(AccountKey(*key), start) for *key, start in json.loads(row[5])]),
+        windows=tuple([(AccountKey(*key), start) for *key, start in _loads(row[5])]),
         model=row[6],
         reserved_at=row[7],
         expires_at=row[8],
@@ -258,4 +259,14 @@ def _dump_declaration(declared: Declaration) -> str:
 
 @lru_cache(maxsize=1024)
 def _load_declaration(text: str) -> Declaration:
-    return Declaration(*json.loads(text))
+    return Declaration(*_loads(text))
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise StoreCorruptError(
+            "A row of this ledger cannot be read: something else wrote to the file. Nothing was changed. "
+            "Restore the file from a copy, or move it away to begin anew."
+        ) from None
