@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allowance.calls.books import Books, Policy, set_default_books
 from allowance.errors import ConfigurationError, StoreUnavailableError
@@ -92,7 +92,7 @@ def _open(named: str | Store | None) -> Store:
     except StoreUnavailableError as error:
         # Whether that stops a call is for its budgets to say: one that only counts goes on (R9, R14).
         log.warning("Budgets cannot be reached yet; each call tries again. %s", error)
-        store = LateStore(str(asked), lambda: open_store(asked))
+        store = cast("Store", LateStore(str(asked), lambda: open_store(asked)))  # it passes verbs on by name
     log.info("Budgets are kept in %s.", store.url)
     _store = (asked, store)
     return store
@@ -137,7 +137,7 @@ def _unknown_model(choice: object) -> Any:
 
 
 def _hooks(hooks: Hook | Iterable[Hook]) -> tuple[Callable[..., object], ...]:
-    several = (hooks,) if callable(hooks) else tuple(hooks) if isinstance(hooks, (list, tuple)) else (hooks,)
+    several: tuple[Any, ...] = tuple(hooks) if isinstance(hooks, (list, tuple)) else (hooks,)
     if not all(map(callable, several)):
         raise ConfigurationError("on_event must be a function of one event, or a list of them.")
     return several
