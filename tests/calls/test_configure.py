@@ -206,3 +206,13 @@ def test_an_expired_hold_is_told_of_with_the_figures_of_its_own_budget() -> None
     assert books(store, "alice") == (14 + CALL, 0)
     assert event.project == PROJECT
     assert HELD > CALL
+
+
+def test_a_refusal_on_a_byte_bound_says_how_to_get_a_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    from allowance.quotes import Quoting, Vocabularies
+    from allowance.quotes import vocabularies as module
+
+    monkeypatch.setattr(module, "_places", lambda name: [])
+    monkeypatch.setattr(default_books(), "quoting", Quoting(vocabularies=Vocabularies(download=False)))
+    with pytest.raises(BudgetExceededError, match=r"bytes.*o200k_base.*TIKTOKEN_CACHE_DIR"):
+        ask_as("alice", limit="0.0001")(MESSAGES)

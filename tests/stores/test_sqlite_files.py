@@ -346,3 +346,12 @@ def test_a_stat_that_fails_is_no_other_file(store: SQLiteStore, monkeypatch: pyt
     monkeypatch.setattr(place, "same_file", lambda *_: False)
     with pytest.raises(StoreCorruptError):
         store.account(KEY)
+
+
+def test_every_table_is_strict(path: Path) -> None:
+    SQLiteStore(path).close()
+    connection = sqlite3.connect(path)
+    made = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")]
+    connection.close()
+    assert made
+    assert all("STRICT" in sql.rpartition(")")[2] for sql in made)

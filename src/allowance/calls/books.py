@@ -85,12 +85,6 @@ class Books:
                     store = self._store = self._open_store()
         return store
 
-    def close(self) -> None:
-        """Close the store, if it was ever opened."""
-        with self._lock:
-            if self._store is not None:
-                self._store.close()
-
 
 _make_default: Callable[[], Books] | None = None
 _default: Books | None = None

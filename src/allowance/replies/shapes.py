@@ -11,7 +11,6 @@ from allowance.replies.fields import view
 __all__ = ["body_of", "is_manager", "is_raw", "is_stream", "is_whole", "member_stream"]
 
 _NEVER = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, io.IOBase)
-_REPLY = ("usage", "usage_metadata", "choices", "candidates")
 
 
 def is_whole(kind: type) -> bool:
