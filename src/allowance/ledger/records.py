@@ -19,6 +19,7 @@ __all__ = [
     "Denial",
     "Entry",
     "EntryKind",
+    "Extra",
     "Grant",
     "Hold",
     "HoldState",
@@ -37,22 +38,38 @@ Alignment: TypeAlias = Literal["created", "calendar"]
 
 
 class AccountKey(NamedTuple):
-    """Whose budget it is. Stores take several keys in sorted order, which rules out deadlocks."""
+    """Whose budget it is. Stores take several keys in sorted order, which rules out deadlocks.
+
+    A user may have several budgets at once (so much a day *and* so much a month; so much for some models):
+    the main one has no label, and every call counts on it; the others have one each. Together they are
+    the user's *family*. A call that names any of them must fit all that apply to its model.
+    """
 
     project: str
     kind: str
     name: str
+    label: str = ""
+
+    @property
+    def main(self) -> AccountKey:
+        """The key of the family's main budget."""
+        return self._replace(label="") if self.label else self
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for an account: its limit (None only counts), and when its windows turn."""
+    """What holds for an account: its limit (None only counts), and when its windows turn.
+
+    ``models`` are globs, in any case: the account counts a call whose model, or what follows a slash in its
+    name, fits one of them; empty: every call. Only an account with a label may have some.
+    """
 
     limit: int | None
     duration: str | None = None
     align: Alignment = "created"
     timezone: str = "UTC"
     uncapped: Uncapped = "shrink"
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,8 @@ class Declaration:
     ``creates`` is True where a limit was named, be it a number or None: only then may an account that
     the store does not know be made from this. For an account that exists, a limit of None changes nothing
     where code declares it (a None that was only passed on must not lift a limit); an operator's `define`
-    with ``limit=None, creates=True`` does lift it.
+    with ``limit=None, creates=True`` does lift it. ``created_at`` is where a new account's windows repeat
+    from, in place of now; an operator's moves those of one that exists.
     """
 
     limit: int | None = None
@@ -71,12 +89,22 @@ class Declaration:
     timezone: str | None = None
     uncapped: Uncapped | None = None
     creates: bool = False
+    models: tuple[str, ...] | None = None
+    created_at: int | None = None
+
+
+class Extra(NamedTuple):
+    """A top-up: so much more than the limit, until a time, or (None) for good."""
+
+    amount: int
+    until: int | None
 
 
 class Account(NamedTuple):
     """One budget as it stands in its current window. ``declared`` is what code last asked for.
 
     ``version`` counts the changes to this account: of two snapshots the higher is the newer one.
+    ``extras`` are the top-ups in force; those whose time is over go when the account is looked at.
     """
 
     key: AccountKey
@@ -88,11 +116,20 @@ class Account(NamedTuple):
     spent: int
     held: int
     version: int = 0
+    extras: tuple[Extra, ...] = ()
+
+    @property
+    def limit(self) -> int | None:
+        """What may be spent now: the terms' limit and the top-ups; None where nothing is limited."""
+        limit = self.terms.limit
+        if limit is None or not self.extras:
+            return limit
+        return limit + sum([extra.amount for extra in self.extras])
 
     @property
     def remaining(self) -> int | None:
         """``limit - spent - held``, or None where nothing is limited. Negative after an overrun."""
-        limit = self.terms.limit
+        limit = self.limit
         return None if limit is None else limit - self.spent - self.held
 
 
@@ -112,6 +149,11 @@ class Scope:
 class Ask(NamedTuple):
     """A request to hold money for one call on every one of ``scopes``, or on none.
 
+    Each scope stands for its family: the account that it names, the user's main one, and those with
+    labels, as far as they apply to ``model``. A main account that does not exist is made: from the scope's
+    declaration if it names the main one, else its default, else (where the family has another) as one
+    that only counts.
+
     A capped call has ``floor == amount == ceiling``, its worst case. For an uncapped one ``amount`` is
     its likely cost, ``floor`` the least with which it can be sent at all (its input), ``ceiling`` the
     cost of the longest reply the model gives; the account's `Uncapped` policy picks among them:
@@ -126,6 +168,8 @@ class Ask(NamedTuple):
 
     ``replacing`` names an open hold that goes if and only if this one is granted (its room counts as
     free for this decision); where it is not open any more, this is an ordinary reserve.
+
+    ``tags`` are words of the user's that its entries will bear, ``owner`` says which process makes the call.
     """
 
     hold_id: str
@@ -138,10 +182,12 @@ class Ask(NamedTuple):
     ttl: int
     replacing: str | None = None
     model: str | None = None
+    tags: tuple[str, ...] = ()
+    owner: str = ""
 
 
 class Grant(NamedTuple):
-    """A hold was made. ``accounts`` are as they stand after it, in the order of the ask's scopes.
+    """A hold was made. ``accounts`` are all that it lies on, each once, as they stand after it.
 
     ``shrunk`` says that less than was asked is held; ``clamped`` that the call must then be capped to it.
     ``bound`` says that the call cannot cost more than ``amount``. ``replaced`` says that the ask's
@@ -198,6 +244,7 @@ class Hold:
     reserved_at: int
     expires_at: int
     charged: int = 0
+    tags: tuple[str, ...] = ()
     owner: str = ""
 
 
@@ -207,7 +254,7 @@ class EntryKind(StrEnum):
     CALL = "call"  # what a call cost
     EXPIRY = "expiry"  # what a hold was charged at its term, unconfirmed
     CORRECTION = "correction"  # makes up the difference between an expiry and the truth
-    ADJUSTMENT = "adjustment"  # a reset, a refund, an import: by hand
+    ADJUSTMENT = "adjustment"  # a reset, a refund: by hand; of zero: a note of a top-up
     CARRIED = "carried"  # stands for many older entries of one window, which were folded into it
 
 
@@ -228,6 +275,7 @@ class Entry(NamedTuple):
     unconfirmed: bool = False
     counted: bool = False
     reason: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Posting(NamedTuple):
@@ -235,7 +283,8 @@ class Posting(NamedTuple):
 
     ``scopes`` name the accounts for a call that has no hold (it was charged only afterwards, or its hold
     is older than the store remembers). ``unconfirmed`` marks a cost that nobody could measure,
-    ``counted`` one whose tokens were counted here because the reply carried no usage.
+    ``counted`` one whose tokens were counted here because the reply carried no usage. ``at`` is when a call
+    without a hold was made, if that was not now: what is imported counts in the window of its time.
     """
 
     hold_id: str
@@ -247,10 +296,12 @@ class Posting(NamedTuple):
     unconfirmed: bool = False
     counted: bool = False
     reason: str = ""
+    tags: tuple[str, ...] = ()
+    at: int | None = None
 
 
 class Settlement(NamedTuple):
-    """What settling did. ``accounts`` are as they stand now, in the hold's order of accounts.
+    """What settling did. ``accounts`` are all that the hold lay on, as they stand now.
 
     ``posted`` is what this settling added to ``spent`` (less than the amount, where an expiry had been
     charged before; 0 when ``repeated``). ``overrun`` is by how much the call cost more than it held.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from allowance.ledger.holds import HoldRow
     from allowance.ledger.records import Account, AccountKey, EntryKind, Posting
@@ -31,8 +31,16 @@ class Tables(Protocol):
         """The account as it was last kept."""
         ...
 
+    def family(self, key: AccountKey, /) -> Sequence[Account]:
+        """The accounts of the key's project, kind and name: the main one first, then by label."""
+        ...
+
     def keep(self, account: Account) -> None:
         """Keep an account, new or changed."""
+        ...
+
+    def rename(self, old: AccountKey, new: AccountKey) -> None:
+        """Move an account to another key: its entries, costs, and open and expired holds go with it."""
         ...
 
     def projects(self, kind: str, name: str) -> Sequence[str]:
@@ -55,8 +63,20 @@ class Tables(Protocol):
         """The open holds whose ``expires_at`` is not after ``now``, soonest first."""
         ...
 
-    def spent(self, key: AccountKey, start: int, end: int | None) -> int:
-        """The sum of the account's entries with ``start <= at < end``."""
+    def costs(self, key: AccountKey, start: int, end: int | None) -> dict[str | None, int]:
+        """The sums of the account's entries with ``start <= at < end``, by model."""
+        ...
+
+    def model_costs(self, account: Account) -> dict[str | None, int]:
+        """What was kept for the account's current window with the two below; empty for a new window."""
+        ...
+
+    def add_cost(self, account: Account, model: str | None, amount: int) -> None:
+        """Add to what a model has cost in the account's current window, which `costs` could find slowly."""
+        ...
+
+    def keep_costs(self, account: Account, costs: Mapping[str | None, int]) -> None:
+        """Replace what each model has cost in the account's current window."""
         ...
 
     def held(self, key: AccountKey, start: int, end: int | None) -> int:

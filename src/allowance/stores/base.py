@@ -99,8 +99,19 @@ class Store(Protocol):
         """The account as of now (its window turned, its expired holds charged), or None."""
         ...
 
+    def family(self, key: AccountKey) -> list[Account]:
+        """All budgets of the key's user as of now, the main one first, then by label; empty for a stranger."""
+        ...
+
     def accounts(self, project: str | None = None) -> Iterator[Account]:
-        """Every account of a project, or of all, in order of their keys."""
+        """Every account of a project, or of all, in order of their keys; removed ones not."""
+        ...
+
+    def model_costs(self, key: AccountKey) -> dict[str | None, int]:
+        """What each model has cost in the account's current window; the values add up to its ``spent``.
+
+        None stands for what belongs to no model: adjustments, and calls whose model is not known.
+        """
         ...
 
     def adjust(
@@ -109,6 +120,37 @@ class Store(Protocol):
         """Add to an account's spend by hand; negative to take away, None to bring it to zero: a reset.
 
         ``spent`` never falls below zero. With an ``adjustment_id`` the same adjustment counts once.
+
+        Raises:
+            UnknownUserError: no such account.
+        """
+        ...
+
+    def extend(
+        self,
+        key: AccountKey,
+        amount: int,
+        *,
+        until: int | None = None,
+        reason: str = "",
+        adjustment_id: str | None = None,
+    ) -> Account:
+        """Top up: raise an account's limit by ``amount``, above zero, until a time.
+
+        Without ``until`` it lasts to the end of the current window; where windows do not end, for good. A
+        line of zero with the reason goes into the ledger. With an ``adjustment_id`` it counts once.
+
+        Raises:
+            UnknownUserError: no such account.
+            ConfigurationError: the account has no limit, or the time is over.
+        """
+        ...
+
+    def remove(self, key: AccountKey) -> list[Account]:
+        """Take an account away, with a main one its whole family; returns them as they stood.
+
+        Its entries stay, and what is still held or settled for it goes to them: it is kept under the kind
+        ``deleted``, with its name, and a label that says what it was and when. The name is free again.
 
         Raises:
             UnknownUserError: no such account.
