@@ -14,10 +14,14 @@ __all__ = ["Adjustment", "Tables"]
 
 
 class Adjustment(NamedTuple):
-    """What an adjustment id stands for; the amount is as asked, None for a reset."""
+    """What an adjustment id stands for; the amount is as asked, None for a reset.
+
+    ``until`` is None for what is no top-up; of a top-up it is its end as asked, 0 where none was given.
+    """
 
     key: AccountKey
     amount: int | None
+    until: int | None = None
 
 
 class Tables(Protocol):
@@ -40,7 +44,10 @@ class Tables(Protocol):
         ...
 
     def rename(self, old: AccountKey, new: AccountKey) -> None:
-        """Move an account to another key: its entries, costs, and open and expired holds go with it."""
+        """Move an account to another key, which is free.
+
+        Its entries, costs, adjustments, and open and expired holds go with it.
+        """
         ...
 
     def projects(self, kind: str, name: str) -> Sequence[str]:
