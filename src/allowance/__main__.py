@@ -1,0 +1,7 @@
+"""``python -m allowance``: the command line."""
+
+import sys
+
+from allowance.cli import main
+
+sys.exit(main())

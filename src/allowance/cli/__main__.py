@@ -1,0 +1,7 @@
+"""``python -m allowance.cli``."""
+
+import sys
+
+from allowance.cli import main
+
+sys.exit(main())
