@@ -45,7 +45,16 @@ if TYPE_CHECKING:
         UnknownModelError,
         UnknownUserError,
     )
-    from allowance.manager import configure
+    from allowance.manager.budget_manager import BudgetManager
+    from allowance.manager.configuring import configure
+    from allowance.manager.records import (
+        BudgetStatus,
+        Explanation,
+        HoldStatus,
+        ImportReport,
+        ReportRow,
+        WindowSummary,
+    )
     from allowance.money import Money
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
@@ -57,17 +66,24 @@ __all__ = [
     "Block",
     "BudgetError",
     "BudgetExceededError",
+    "BudgetManager",
+    "BudgetStatus",
     "ConfigurationError",
     "Event",
+    "Explanation",
     "HoldConflictError",
+    "HoldStatus",
+    "ImportReport",
     "Price",
     "Quote",
+    "ReportRow",
     "StoreCorruptError",
     "StoreError",
     "StoreUnavailableError",
     "UnknownModelError",
     "UnknownUserError",
     "Usage",
+    "WindowSummary",
     "budget",
     "budgeted",
     "configure",
@@ -79,13 +95,20 @@ __all__ = [
 # Loaded when first asked for: importing allowance costs a program that may never make a call next to nothing.
 _HOMES = {
     "Block": "calls.block",
+    "BudgetManager": "manager.budget_manager",
+    "BudgetStatus": "manager.records",
     "Event": "calls.events",
+    "Explanation": "manager.records",
+    "HoldStatus": "manager.records",
+    "ImportReport": "manager.records",
     "Price": "prices.price",
     "Quote": "quotes.quote",
+    "ReportRow": "manager.records",
     "Usage": "replies.usage",
+    "WindowSummary": "manager.records",
     "budget": "calls.block",
     "budgeted": "calls.budgeted",
-    "configure": "manager",
+    "configure": "manager.configuring",
     "cost_of": "calls.ask",
     "quote": "calls.ask",
     "usage_of": "calls.ask",

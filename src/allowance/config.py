@@ -14,9 +14,9 @@ from allowance.money import UNSET
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["FROM_ENVIRONMENT", "Settings", "read_settings"]
 
-_FROM_ENVIRONMENT = (
+FROM_ENVIRONMENT = (
     "store",
     "project",
     "catalogue",
@@ -74,14 +74,16 @@ class Settings(BaseModel):
         return value
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any], *, caller: str = "configure") -> Settings:
     """The settings: those given, then the environment's, then the defaults.
+
+    ``caller`` is the function that they were given to, for the error's message.
 
     Raises:
         ConfigurationError: names the setting or the variable, and what it may be.
     """
     environment = {
-        name: value for name in _FROM_ENVIRONMENT if (value := os.environ.get(f"ALLOWANCE_{name.upper()}"))
+        name: value for name in FROM_ENVIRONMENT if (value := os.environ.get(f"ALLOWANCE_{name.upper()}"))
     }
     try:
         return Settings(**{**environment, **given})
@@ -91,9 +93,9 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         where = (
             f"ALLOWANCE_{name.upper()}"
             if name in environment and name not in given
-            else f"configure({name}=...)"
+            else f"{caller}({name}=...)"
         )
         if first["type"] == "extra_forbidden":
             names = ", ".join(Settings.model_fields)
-            raise ConfigurationError(f"configure() knows no {name!r}. It knows: {names}.") from None
+            raise ConfigurationError(f"{caller}() knows no {name!r}. It knows: {names}.") from None
         raise ConfigurationError(f"{where}: {first['msg']}.") from None

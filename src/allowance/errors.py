@@ -64,6 +64,8 @@ class BudgetExceededError(BudgetError):
     Attributes:
         user: the name of the budget that refused.
         kind: what that name is: ``"user"``, ``"team"``, ``"process"``, ``"block"``, ...
+        label: which of that user's budgets; ``""`` is the main one.
+        models: the patterns of the models that it counts; empty: every call.
         limit, spent, held: that budget's figures at the moment of refusal, in US dollars.
         projected: what the call was projected to cost at most, in US dollars.
         remaining: ``limit - spent - held``; it is negative where calls cost more than they held.
@@ -83,6 +85,8 @@ class BudgetExceededError(BudgetError):
         *,
         user: str,
         kind: str = "user",
+        label: str = "",
+        models: Sequence[str] = (),
         limit: Decimal,
         spent: Decimal,
         held: Decimal,
@@ -95,6 +99,8 @@ class BudgetExceededError(BudgetError):
     ) -> None:
         self.user = user
         self.kind = kind
+        self.label = label
+        self.models = tuple(models)
         self.limit = limit
         self.spent = spent
         self.held = held
@@ -114,7 +120,10 @@ class BudgetExceededError(BudgetError):
 def _refusal(error: BudgetExceededError, remedy: str) -> str:
     owners = {"process": "The process's", "block": "This block's", "function": "This function's"}
     owner = owners.get(error.kind)
-    subject = f"{owner} budget" if owner else f"The budget of {error.kind} {error.user!r}"
+    which = f"budget {error.label!r}" if error.label else "budget"
+    subject = f"{owner} {which}" if owner else f"The {which} of {error.kind} {error.user!r}"
+    if error.models and error.label != ",".join(error.models):
+        subject += f" (for {', '.join(error.models)})"
     call = f"a call to {error.model}" if error.model else "this call"
     held = f" and {_usd(error.held)} held by open calls" if error.held else ""
     lines = [
@@ -142,24 +151,33 @@ class UnknownUserError(BudgetError, KeyError):
     """No budget of this name exists, and nobody gave terms for a new one.
 
     Attributes:
-        user, kind, project: the budget that was asked for.
+        user, kind, project, label: the budget that was asked for; the label ``""`` is the user's main one.
         projects: other projects of the same store that know this user.
     """
 
     def __init__(
-        self, *, user: str, kind: str = "user", project: str = "default", projects: Sequence[str] = ()
+        self,
+        *,
+        user: str,
+        kind: str = "user",
+        project: str = "default",
+        label: str = "",
+        projects: Sequence[str] = (),
     ) -> None:
         self.user = user
         self.kind = kind
         self.project = project
+        self.label = label
         self.projects = tuple(projects)
         elsewhere = ""
         if projects:
             names = " and ".join(repr(name) for name in projects[:5])
             elsewhere = f" The store knows this {kind} in {names}: set project= to use that one."
         named = repr(user) if kind == "user" else f"{user!r}, kind={kind!r}"
+        named += f", label={label!r}" if label else ""
+        which = f"budget {label!r}" if label else "budget"
         super().__init__(
-            f"The project {project!r} has no budget for {kind} {user!r}.{elsewhere} Give it one where "
+            f"The project {project!r} has no {which} for {kind} {user!r}.{elsewhere} Give it one where "
             f"it is used, for example budget({named}, limit=5); limit=None only counts."
         )
 
@@ -186,7 +204,7 @@ class UnknownModelError(BudgetError):
         )
 
 
-class ConfigurationError(BudgetError):
+class ConfigurationError(BudgetError, ValueError):
     """Something was set or written in a way that cannot work; the message says how to mend it."""
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import allowance
-from allowance import manager, sdks
+from allowance import sdks
 from allowance.calls import books, call, lifeline, process, ready
 from allowance.calls.metering import SdkMeter
 from allowance.calls.stack import replace_stack
+from allowance.manager import configuring as manager
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import PROJECT
 

@@ -1,4 +1,4 @@
-"""The books that calls are charged with: a store, a catalogue, quoting and a project, bound together."""
+"""The books that calls are charged with, made from settings: the default ones, and a manager's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from allowance.quotes.quoting import Counter
     from allowance.stores.base import Store
 
-__all__ = ["configure", "make_books"]
+__all__ = ["configure", "configured", "make_books", "open_now_or_later", "shared_store"]
 
 log = logging.getLogger("allowance")
 
@@ -53,16 +53,25 @@ def configure(**settings: Any) -> None:
 
 
 def _default_books() -> Books:
+    return make_books(configured())
+
+
+def configured(*, caller: str = "configure", **settings: Any) -> Settings:
+    """The settings as they are now, with these in place of them.
+
+    Raises:
+        ConfigurationError: an unknown setting, or a value that cannot be.
+    """
     from allowance.config import read_settings
 
-    return make_books(read_settings(_given))
+    return read_settings({**_given, **settings}, caller=caller)
 
 
-def make_books(settings: Settings) -> Books:
-    """Books by these settings. The store is opened when it is first needed."""
+def make_books(settings: Settings, open_store: Callable[[], Store] | None = None) -> Books:
+    """Books by these settings. The store is opened when it is first needed, by default the shared one."""
     account_key(settings.project, "user", "any")  # refuses a project that no budget could have
     return Books(
-        open_store=lambda: _open(settings.store),
+        open_store=open_store or (lambda: shared_store(settings.store)),
         catalogue=_catalogue(settings),
         quoting=_learned(_callable(settings.counter, "counter")),
         project=settings.project,
@@ -78,15 +87,22 @@ def make_books(settings: Settings) -> Books:
     )
 
 
-def _open(named: str | Store | None) -> Store:
+def shared_store(named: str | Store | None) -> Store:
     """The store of this name: the one that is open already, where the setting is still the same."""
     global _store
-    from allowance.stores.late import LateStore
-    from allowance.stores.open import default_url, open_store
+    from allowance.stores.open import default_url
 
     asked = default_url() if named is None else named
-    if _store is not None and _store[0] == asked:
-        return _store[1]
+    if _store is None or _store[0] != asked:
+        _store = (asked, open_now_or_later(asked))
+    return _store[1]
+
+
+def open_now_or_later(asked: str | Store) -> Store:
+    """The store, or where it cannot be reached one that each verb tries to open again."""
+    from allowance.stores.late import LateStore
+    from allowance.stores.open import open_store
+
     try:
         store = open_store(asked)
     except StoreUnavailableError as error:
@@ -94,7 +110,6 @@ def _open(named: str | Store | None) -> Store:
         log.warning("Budgets cannot be reached yet; each call tries again. %s", error)
         store = cast("Store", LateStore(str(asked), lambda: open_store(asked)))  # it passes verbs on by name
     log.info("Budgets are kept in %s.", store.url)
-    _store = (asked, store)
     return store
 
 

@@ -1,0 +1,129 @@
+"""`BudgetManager`: budgets of many users, kept in one place, under LiteLLM's names and more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allowance.calls.block import budget as budget_around
+from allowance.calls.budgeted import budgeted as budgeted_function
+from allowance.manager.litellm_names import LiteLLMNames
+from allowance.manager.operating import Operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+    from typing import ParamSpec, TypeVar
+
+    from allowance.calls.budgeted import User
+    from allowance.manager.records import (
+        Explanation,
+        ImportReport,
+        ReportBy,
+        ReportRow,
+        WindowSummary,
+    )
+    from allowance.manager.times import Moment
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+__all__ = ["BudgetManager"]
+
+
+class BudgetManager(LiteLLMNames, Operations):
+    """The budgets of a project's users.
+
+    ::
+
+        manager = BudgetManager("my-app")
+        manager.create_budget(total_budget=10, user="1234", duration="daily")
+
+        @manager.budgeted(user="1234")
+        def ask(messages, model="gpt-4o-mini"): ...
+
+    Args:
+        project_name: whose users these are; projects share a store and never see each other's users.
+        client_type: ``"local"``: the store that `configure` or ``ALLOWANCE_STORE`` names, else one file in
+            the user's state directory; ``"memory"``: this process alone.
+        api_base, headers: for ``client_type="hosted"``, which comes with a later version.
+        store: a store by its URL (``"sqlite:///budgets.db"``), or a store object.
+        settings: those of `configure` but for store and project: ``prices``, ``on_unknown_model``,
+            ``default_limit``, ...; what is not named is as `configure` has it when the manager is made.
+
+    It can be used by threads, asyncio tasks and forked processes at once. Every method that may do I/O has
+    an async twin, with an ``a`` before its name.
+
+    Raises:
+        ConfigurationError: an argument is not one; the message says what is.
+        StoreCorruptError: the store's file is no ledger.
+    """
+
+    def history(self, user: str | int, *, kind: str = "user", label: str = "") -> list[WindowSummary]:
+        """The windows of a budget in which something was posted, and the present one, newest last."""
+        raise NotImplementedError
+
+    def report(
+        self,
+        by: ReportBy,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        kind: str = "user",
+        timezone: str = "UTC",
+        progress: Callable[[int], object] | None = None,
+    ) -> list[ReportRow]:
+        """What this project's users have spent, by user, model, day or tag; the dearest first, days in order.
+
+        A call with several tags counts under each of them, so rows by tag may add up to more than was spent.
+        Removed users count under the name that they had. Only main budgets are summed up: every call counts
+        on one of them.
+
+        Args:
+            since, until: of calls reserved in ``since <= at < until``.
+            timezone: the IANA zone of the days.
+            progress: called now and then with the number of lines read so far.
+        """
+        raise NotImplementedError
+
+    def explain(
+        self,
+        user: str | int,
+        *,
+        model: str | None = None,
+        messages: Any = None,
+        max_tokens: int | None = None,
+        kind: str = "user",
+        **call: Any,
+    ) -> Explanation:
+        """Why a call would be refused now, and when that ends; nothing is sent or held.
+
+        Args:
+            model, messages, max_tokens, call: of the call, as far as they are known. Without a model the
+                question is whether anything is left at all.
+
+        Raises:
+            UnknownUserError: there is no such budget, and no default terms.
+        """
+        raise NotImplementedError
+
+    def import_user_cost(
+        self, path: str | PathLike[str], *, progress: Callable[[int, int], object] | None = None
+    ) -> ImportReport:
+        """Take over the users of LiteLLM's ``user_cost.json``, with what they have spent.
+
+        Args:
+            progress: called now and then with the number of users done, and of all.
+        """
+        raise NotImplementedError
+
+    def export_user_cost(self, path: str | PathLike[str] | None = None) -> dict[str, dict[str, Any]]:
+        """All users as LiteLLM's ``user_cost.json`` has them; written to ``path``, whole or not at all."""
+        raise NotImplementedError
+
+    def budget(self, user: str | int | None = None, **terms: Any) -> budget_around:
+        """`allowance.budget`, in this manager's store and project."""
+        return budget_around(user, books=self.books, **terms)
+
+    def budgeted(self, user: User = None, **terms: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+        """`allowance.budgeted`, in this manager's store and project."""
+        return budgeted_function(user, books=self.books, **terms)

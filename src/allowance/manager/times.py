@@ -1,0 +1,55 @@
+"""Times as people write and read them, and as the ledger keeps them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from allowance.errors import ConfigurationError
+
+__all__ = ["Moment", "to_datetime", "to_micros"]
+
+Moment: TypeAlias = datetime | str | float | int
+"""A datetime, a text in ISO 8601, or seconds since 1970; what names no time zone is in UTC."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def to_micros(moment: Moment, *, what: str) -> int:
+    """Microseconds since 1970, as the ledger has times. ``what`` names the time in the error's message.
+
+    Raises:
+        ConfigurationError: for what is no time, or one that is not between the years 1970 and 9999.
+    """
+    if isinstance(moment, (int, float)) and not isinstance(moment, bool):
+        if not math.isfinite(moment) or not 0 <= moment < _LAST.timestamp():
+            raise _refused(moment, what)
+        return round(moment * 1_000_000)
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment.strip())
+        except ValueError:
+            raise _refused(moment, what) from None
+    if not isinstance(moment, datetime):
+        raise _refused(moment, what)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if not EPOCH <= moment < _LAST:
+        raise _refused(moment, what)
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def to_datetime(micros: int) -> datetime:
+    """The aware datetime, in UTC, of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def _refused(moment: object, what: str) -> ConfigurationError:
+    shown = repr(moment)[:60] if isinstance(moment, (str, int, float, datetime)) else type(moment).__name__
+    return ConfigurationError(
+        f"{what} must be a time between the years 1970 and 9999, such as '2026-12-31', "
+        f"'2026-12-31T18:00:00+01:00', a datetime, or seconds since 1970; not {shown}."
+    )
