@@ -10,7 +10,7 @@ from allowance.ledger.names import account_key
 
 @pytest.mark.parametrize("name", ["alice", "a" * 512, "O'Brien", "用户", "\U0001f600", "a b", "%", "\u200d"])
 def test_names_that_are_kept_as_they_are(name: str) -> None:
-    assert account_key("app", "user", name) == ("app", "user", name)
+    assert account_key("app", "user", name, name) == ("app", "user", name, name)
 
 
 def test_equal_to_the_eye_is_equal() -> None:

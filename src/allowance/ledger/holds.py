@@ -44,6 +44,8 @@ class HoldRow:
     clamped: bool = False
     replaced: bool = False
     content: Ask | bytes | None = None
+    tags: tuple[str, ...] = ()
+    owner: str = ""
 
     def record(self) -> Hold:
         """The hold as it stands, as the public record."""
@@ -58,6 +60,8 @@ class HoldRow:
             reserved_at=self.reserved_at,
             expires_at=self.expires_at,
             charged=self.charged,
+            tags=self.tags,
+            owner=self.owner,
         )
 
 
@@ -81,7 +85,7 @@ def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> V
     want, least, clamping = ask.amount, ask.floor, False
     room, tightest = None, 0
     for position, account in enumerate(accounts):
-        limit = account.terms.limit
+        limit = account.limit
         if limit is None:
             continue
         left = limit - account.spent - account.held
@@ -101,10 +105,8 @@ def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> V
     elif _fits(room, least):
         amount = min(want, room)
     else:
-        limits = [
-            account.terms.limit - account.spent for account in accounts if account.terms.limit is not None
-        ]
-        return Verdict(want, refused_by=tightest, temporary=_fits(min(limits), least))
+        unspent = [limit - account.spent for account in accounts if (limit := account.limit) is not None]
+        return Verdict(want, refused_by=tightest, temporary=_fits(min(unspent), least))
     return Verdict(amount, clamped=clamping and amount < want)
 
 
@@ -136,7 +138,7 @@ def settle_charge(row: HoldRow, amount: int) -> tuple[EntryKind, int] | None:
 
 
 def fingerprint(ask: Ask) -> bytes:
-    """Sixteen bytes that two asks share if they ask for the same thing (R3)."""
+    """Sixteen bytes that two asks share if they ask for the same thing (R3); tags and owner are no part."""
     content = (
         tuple([tuple(scope.key) for scope in ask.scopes]),
         *(ask.floor, ask.amount, ask.ceiling, ask.expected, ask.bounded),
@@ -175,7 +177,7 @@ def check_ask(ask: Ask) -> None:
         ConfigurationError: for no scopes, an empty id, no lifetime, or amounts that are not whole
             nano-dollars with ``0 <= floor <= amount <= ceiling <= MAX_NANOS``.
     """
-    hold_id, scopes, floor, amount, ceiling, expected, _, ttl, _, _ = ask
+    hold_id, scopes, floor, amount, ceiling, expected, _, ttl, *_ = ask
     whole = type(floor) is type(amount) is type(ceiling) is type(expected) is int
     if not whole or not (0 <= floor <= amount <= ceiling <= MAX_NANOS and 0 <= expected <= MAX_NANOS):
         raise ConfigurationError(

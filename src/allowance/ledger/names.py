@@ -8,20 +8,29 @@ from typing import Final
 from allowance.errors import ConfigurationError
 from allowance.ledger.records import AccountKey
 
-__all__ = ["MAX_NAME", "account_key"]
+__all__ = ["DELETED", "MAX_NAME", "account_key"]
 
 MAX_NAME: Final = 512
-"""Characters that a project, a kind or a name may have."""
+"""Characters that a project, a kind, a name or a label may have."""
+
+DELETED: Final = "deleted"
+"""The kind of accounts that were removed; see `Store.remove`."""
 
 
-def account_key(project: str, kind: str, name: str) -> AccountKey:
+def account_key(project: str, kind: str, name: str, label: str = "") -> AccountKey:
     """The key of a budget, its parts in Unicode's composed form (NFC): equal to the eye is equal.
 
     Raises:
-        ConfigurationError: for a part that is no text, is empty or blank, is longer than 512 characters,
-            or holds control characters or halves of surrogate pairs.
+        ConfigurationError: for a part that is no text, is empty or blank (a label may be empty: the main
+            budget has none), is longer than 512 characters, or holds control characters or halves of
+            surrogate pairs; for the kind ``deleted``, which removed budgets have.
     """
-    return AccountKey(_clean(project, "project"), _clean(kind, "kind"), _clean(name, "name"))
+    kind = _clean(kind, "kind")
+    if kind == DELETED:
+        raise ConfigurationError(f"The kind {DELETED!r} is for budgets that were removed. Use another word.")
+    return AccountKey(
+        _clean(project, "project"), kind, _clean(name, "name"), _clean(label, "label") if label != "" else ""
+    )
 
 
 def _clean(text: str, what: str) -> str:

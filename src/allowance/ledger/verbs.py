@@ -1,37 +1,52 @@
 """The verbs of a store, written once over its rows. A store calls them under its lock, with its clock.
 
 Each begins by charging the holds whose term is over, so that what a store holds depends on its time
-alone, and not on who asked before.
+alone, and not on who asked before. Those about calls are here, those about accounts in `budgets`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from allowance.errors import ConfigurationError, HoldConflictError, UnknownUserError
-from allowance.ledger.accounts import amend, declare, in_window, open_account, post, turn
-from allowance.ledger.holds import HoldRow, admit, check_ask, check_posting, check_repeat, settle_charge
-from allowance.ledger.records import (
-    Denial,
-    EntryKind,
-    Grant,
-    Hold,
-    HoldState,
-    Posting,
-    Scope,
-    Settlement,
+from allowance.errors import ConfigurationError, UnknownUserError
+from allowance.ledger.accounts import in_window, post
+from allowance.ledger.budgets import (
+    adjust,
+    define,
+    difference,
+    extend,
+    family,
+    look,
+    model_costs,
+    remove,
 )
-from allowance.ledger.tables import Adjustment
-from allowance.money import MAX_NANOS
+from allowance.ledger.families import gather, known_account
+from allowance.ledger.holds import HoldRow, admit, check_ask, check_posting, check_repeat, settle_charge
+from allowance.ledger.records import Denial, EntryKind, Grant, Hold, HoldState, Posting, Settlement
+from allowance.ledger.sweeping import charge_account, sweep
+from allowance.ledger.windows import window_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from allowance.ledger.records import Account, AccountKey, Ask, Declaration
+    from allowance.ledger.records import Account, Ask
     from allowance.ledger.tables import Tables
 
-__all__ = ["adjust", "define", "difference", "look", "release", "renew", "reserve", "settle", "sweep"]
+__all__ = [
+    "adjust",
+    "define",
+    "difference",
+    "extend",
+    "family",
+    "look",
+    "model_costs",
+    "release",
+    "remove",
+    "renew",
+    "reserve",
+    "settle",
+    "sweep",
+]
 
 # Looking up a member of an enumeration takes longer than a global name, and each call does it six times.
 _HELD: Final = HoldState.HELD
@@ -42,12 +57,12 @@ _CALL: Final = EntryKind.CALL
 def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
     """See `Store.reserve`."""
     expired = sweep(tables, now)
-    hold_id, scopes, _, asked, ceiling, expected, bounded, ttl, replacing, model = ask
+    hold_id, scopes, _, asked, ceiling, expected, bounded, ttl, replacing, model, tags, owner = ask
     known = tables.hold(hold_id)
     if known is not None:
         return _again(tables, known, ask, now, expired)
     check_ask(ask)
-    accounts = _gather(tables, scopes, now)
+    accounts = gather(tables, scopes, model, now)
     old = None if replacing is None else _open_hold(tables, replacing)
     freed = () if old is None else [_freed(old, account) for account in accounts]
     amount, refused_by, temporary, clamped = admit(accounts, ask, freed)
@@ -80,10 +95,11 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
             clamped,
             replaced,
             ask,
+            tags,
+            owner,
         )
     )
-    seen = tuple(holding) if len(holding) == len(scopes) else _as_named(holding, scopes)
-    return Grant(hold_id, amount, shrunk, clamped, bound, replaced, expires_at, seen, expired)
+    return Grant(hold_id, amount, shrunk, clamped, bound, replaced, expires_at, tuple(holding), expired)
 
 
 def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
@@ -98,15 +114,19 @@ def settle(tables: Tables, posting: Posting, now: int) -> Settlement:
     held = row.amount
     overrun = amount - held if amount > held and row.content is not None else 0
     if charge is None:
-        accounts = [_known(tables, key, now) for key, _ in row.windows]
-        return Settlement(hold_id, tuple(accounts), amount, 0, held, overrun, repeated=True)
+        return Settlement(hold_id, _standing(tables, row, now), amount, 0, held, overrun, repeated=True)
     kind, posted = charge
-    freed = held if kind is _CALL else 0
+    freed = held
+    if kind is not _CALL:
+        # What was charged at the term was so to the model that was asked for: there it is corrected.
+        freed, posting = 0, posting._replace(model=row.model)
+    if row.tags and not posting.tags:
+        posting = posting._replace(tags=row.tags)
     accounts = []
     for key, window_start in row.windows:
-        account = _known(tables, key, now)
+        account = known_account(tables, key, now)
         tables.add_entry(key, kind, posted, row.reserved_at, now, window_start, posting)
-        accounts.append(_charge(tables, account, row, posted, freed, now))
+        accounts.append(charge_account(tables, account, row, posting.model, posted, freed, now))
     row.state, row.charged = _SETTLED, amount
     tables.keep_hold(row)
     return Settlement(hold_id, tuple(accounts), amount, posted, held, overrun)
@@ -126,11 +146,11 @@ def release(tables: Tables, hold_id: str, reason: str, now: int) -> Hold | None:
     if row.state is _HELD:
         _let_go(tables, row, [], now)
     elif row.state is HoldState.EXPIRED:
-        back = Posting(hold_id, -row.charged, model=row.model, reason=reason or "released")
+        back = Posting(hold_id, -row.charged, model=row.model, reason=reason or "released", tags=row.tags)
         for key, window_start in row.windows:
-            account = _known(tables, key, now)
+            account = known_account(tables, key, now)
             tables.add_entry(key, EntryKind.CORRECTION, back.amount, row.reserved_at, now, window_start, back)
-            _charge(tables, account, row, back.amount, 0, now)
+            charge_account(tables, account, row, row.model, back.amount, 0, now)
         row.state, row.charged = HoldState.RELEASED, 0
         tables.keep_hold(row)
     return row.record()
@@ -148,177 +168,17 @@ def renew(tables: Tables, hold_ids: Sequence[str], ttl: int, now: int) -> None:
             tables.keep_hold(row)
 
 
-def define(tables: Tables, key: AccountKey, given: Declaration, declared: bool, now: int) -> Account:
-    """See `Store.define`."""
-    sweep(tables, now)
-    known = tables.account(key)
-    if known is None:
-        account = open_account(Scope(key, declared=given), now)
-        if account is None:
-            raise _unknown(tables, key)
-        if not declared:
-            account = account._replace(declared=None)
-    else:
-        account = turn(known, now)
-        changed = declare(account, given, now) if declared else amend(account, given, now)
-        account = _recounted(tables, account, changed)
-    if account is not known:
-        tables.keep(account)
-    return account
-
-
-def look(tables: Tables, key: AccountKey, now: int) -> Account | None:
-    """See `Store.account`."""
-    sweep(tables, now)
-    return None if tables.account(key) is None else _known(tables, key, now)
-
-
-def adjust(
-    tables: Tables, key: AccountKey, amount: int | None, reason: str, adjustment_id: str | None, now: int
-) -> Account:
-    """See `Store.adjust`."""
-    if amount is not None and (type(amount) is not int or abs(amount) > MAX_NANOS):
-        raise ConfigurationError(
-            f"An adjustment is None or a whole number of nano-dollars up to {MAX_NANOS}, not {amount!r:.60}."
-        )
-    sweep(tables, now)
-    if tables.account(key) is None:
-        raise _unknown(tables, key)
-    account = _known(tables, key, now)
-    asked = Adjustment(key, amount)
-    if adjustment_id is not None:
-        known = tables.adjustment(adjustment_id)
-        if known == asked:
-            return account
-        if known is not None:
-            raise HoldConflictError(
-                f"The adjustment id {adjustment_id!r:.80} stands for another adjustment. Nothing changed. "
-                "Give each adjustment an id of its own."
-            )
-        tables.add_adjustment(adjustment_id, asked)
-    change = -account.spent if amount is None else max(amount, -account.spent)
-    about = Posting("", change, reason=reason)
-    tables.add_entry(key, EntryKind.ADJUSTMENT, change, now, now, account.window_start, about)
-    account = post(account, change, 0)
-    tables.keep(account)
-    return account
-
-
-def sweep(tables: Tables, now: int) -> tuple[Hold, ...]:
-    """Charge the open holds whose term is over: their amount where it was a bound, else as expected (R6)."""
-    due = tables.due(now)
-    if not due:
-        return ()
-    expired = []
-    for row in due:
-        row.charged = charged = row.amount if row.bound else row.expected
-        row.state = HoldState.EXPIRED
-        about = Posting(
-            row.hold_id,
-            charged,
-            model=row.model,
-            unconfirmed=True,
-            reason="its owner was not heard of until its term",
-        )
-        for key, window_start in row.windows:
-            account = _known(tables, key, now)
-            tables.add_entry(key, EntryKind.EXPIRY, charged, row.reserved_at, now, window_start, about)
-            _charge(tables, account, row, charged, row.amount, now)
-        tables.keep_hold(row)
-        expired.append(row.record())
-    return tuple(expired)
-
-
-def difference(tables: Tables, account: Account) -> list[str]:
-    """What an account's figures should be by its entries and holds, where they are not (R2)."""
-    start, end = account.window_start, account.window_end
-    found = []
-    for what, kept, counted in (
-        ("spent", account.spent, tables.spent(account.key, start, end)),
-        ("held", account.held, tables.held(account.key, start, end)),
-    ):
-        if kept != counted:
-            found.append(
-                f"{'/'.join(account.key)}: {what} is kept as {kept} nano-dollars, "
-                f"and adds up to {counted} in the window from {start}"
-            )
-    return found
-
-
-def _gather(tables: Tables, scopes: Sequence[Scope], now: int) -> list[Account]:
-    """The accounts of some scopes, each once, in their present window; what was declared is applied and kept.
-
-    Accounts that are new are not kept yet.
-    """
-    accounts = []
-    changed = []
-    for scope in scopes if len(scopes) == 1 else _once(scopes):
-        known = tables.account(scope.key)
-        if known is None:
-            account = open_account(scope, now)
-            if account is None:
-                raise _unknown(tables, scope.key)
-        else:
-            account = turn(known, now)
-            declared = scope.declared
-            if declared is not None and declared is not account.declared:
-                account = _recounted(tables, account, declare(account, declared, now))
-            if account is not known:
-                changed.append(account)
-        accounts.append(account)
-    for account in changed:
-        tables.keep(account)
-    return accounts
-
-
-def _once(scopes: Iterable[Scope]) -> Iterable[Scope]:
-    """Each account once; of terms that were declared twice the later ones stand."""
-    by_key: dict[AccountKey, Scope] = {}
-    for scope in scopes:
-        other = by_key.get(scope.key)
-        by_key[scope.key] = scope if other is None else _merged(other, scope)
-    return by_key.values()
-
-
-def _merged(outer: Scope, inner: Scope) -> Scope:
-    declared, over = outer.declared, inner.declared
-    if declared is None or over is None:
-        return Scope(outer.key, declared or over, outer.default or inner.default)
-    merged = replace(
-        over,
-        limit=declared.limit if over.limit is None else over.limit,
-        duration=over.duration or declared.duration,
-        align=over.align or declared.align,
-        timezone=over.timezone or declared.timezone,
-        uncapped=over.uncapped or declared.uncapped,
-        creates=over.creates or declared.creates,
-    )
-    return Scope(outer.key, merged, outer.default or inner.default)
-
-
 def _again(tables: Tables, row: HoldRow, ask: Ask, now: int, expired: tuple[Hold, ...]) -> Grant:
     """The answer to an ask that was granted before: the same figures, the accounts as they stand now."""
     check_repeat(row, ask)
-    accounts = tuple([_known(tables, scope.key, now) for scope in ask.scopes])
     flags = (row.shrunk, row.clamped, row.bound, row.replaced)
-    return Grant(row.hold_id, row.amount, *flags, row.expires_at, accounts, expired)
+    return Grant(row.hold_id, row.amount, *flags, row.expires_at, _standing(tables, row, now), expired)
 
 
-def _as_named(accounts: Sequence[Account], scopes: Sequence[Scope]) -> tuple[Account, ...]:
-    """The accounts in the order of the scopes, of which some name the same one."""
-    by_key = {account.key: account for account in accounts}
-    return tuple([by_key[scope.key] for scope in scopes])
-
-
-def _recounted(tables: Tables, before: Account, after: Account) -> Account:
-    """The account after its terms changed: a new window's figures are the sums of what lies in it (R9)."""
-    if after is before:
-        return after
-    start, end = after.window_start, after.window_end
-    if (start, end) == (before.window_start, before.window_end):
-        return after
-    key = after.key
-    return after._replace(spent=tables.spent(key, start, end), held=tables.held(key, start, end))
+def _standing(tables: Tables, row: HoldRow, now: int) -> tuple[Account, ...]:
+    """The accounts of a hold as they stand now; those of one that is over may have been removed."""
+    keys = [key for key, _ in row.windows if tables.account(key) is not None]
+    return tuple([known_account(tables, key, now) for key in keys])
 
 
 def _open_hold(tables: Tables, hold_id: str) -> HoldRow | None:
@@ -336,53 +196,37 @@ def _let_go(tables: Tables, row: HoldRow, accounts: Sequence[Account], now: int)
     given = {account.key for account in accounts}
     for key, _ in row.windows:
         if key not in given:
-            _charge(tables, _known(tables, key, now), row, 0, row.amount, now)
+            charge_account(tables, known_account(tables, key, now), row, None, 0, row.amount, now)
     row.state = HoldState.RELEASED
     tables.keep_hold(row)
     return [post(account, 0, -_freed(row, account)) for account in accounts]
 
 
-def _charge(tables: Tables, account: Account, row: HoldRow, spent: int, freed: int, now: int) -> Account:
-    """Bring an account's figures up to date with what was posted for a hold, and keep it."""
-    if in_window(account, row.reserved_at):
-        account = post(account, spent, -freed)
-        if account.spent < 0:
-            # A reset had brought the hold's charge to zero already: giving it back again would be credit.
-            makeup = -account.spent
-            about = Posting(row.hold_id, makeup, reason="an earlier reset had taken this charge back already")
-            start = account.window_start
-            tables.add_entry(account.key, EntryKind.ADJUSTMENT, makeup, row.reserved_at, now, start, about)
-            account = post(account, makeup, 0)
-    tables.keep(account)
-    return account
-
-
 def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settlement:
+    hold_id, amount, model = posting.hold_id, posting.amount, posting.model
     if not posting.scopes:
-        raise UnknownUserError(user=posting.hold_id, kind="hold", project="(none)")
-    amount = posting.amount
-    accounts = [post(account, amount, 0) for account in _gather(tables, posting.scopes, now)]
-    for account in accounts:
+        raise UnknownUserError(user=hold_id, kind="hold", project="(none)")
+    at = now if posting.at is None else posting.at
+    if type(at) is not int or not 0 <= at <= now:
+        raise ConfigurationError(
+            f"A call was made between 1970 and now, {now}, in whole microseconds, and not at {at!r:.60}."
+        )
+    accounts = []
+    windows = []
+    for account in gather(tables, posting.scopes, model, now):
+        key, window_start = account.key, account.window_start
+        if in_window(account, at):
+            account = post(account, amount, 0)
+            if amount:
+                tables.add_cost(account, model, amount)
+        else:
+            # A window that is over, or the time before a budget for good was made: the entry says it all.
+            window_start = min(at, window_at(account.terms, account.created_at, at)[0])
         tables.keep(account)
-        tables.add_entry(account.key, _CALL, amount, now, now, account.window_start, posting)
-    windows = tuple([(account.key, account.window_start) for account in accounts])
-    row = HoldRow(posting.hold_id, _SETTLED, 0, 0, False, windows, posting.model, now, now, amount)
-    tables.add_hold(row)
-    return Settlement(posting.hold_id, tuple(accounts), amount, amount, 0, 0)
-
-
-def _known(tables: Tables, key: AccountKey, now: int) -> Account:
-    """An account that must exist, in its present window."""
-    account = tables.account(key)
-    if account is None:
-        raise _unknown(tables, key)
-    turned = turn(account, now)
-    if turned is not account:
-        tables.keep(turned)
-    return turned
-
-
-def _unknown(tables: Tables, key: AccountKey) -> UnknownUserError:
-    return UnknownUserError(
-        user=key.name, kind=key.kind, project=key.project, projects=tables.projects(key.kind, key.name)
+        tables.add_entry(key, _CALL, amount, at, now, window_start, posting)
+        accounts.append(account)
+        windows.append((key, window_start))
+    tables.add_hold(
+        HoldRow(hold_id, _SETTLED, 0, 0, False, tuple(windows), model, at, now, amount, tags=posting.tags)
     )
+    return Settlement(hold_id, tuple(accounts), amount, amount, 0, 0)

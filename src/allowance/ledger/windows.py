@@ -18,7 +18,7 @@ from allowance.errors import ConfigurationError
 if TYPE_CHECKING:
     from allowance.ledger.records import Alignment, Terms
 
-__all__ = ["FOREVER", "Period", "parse_duration", "parse_zone", "window_at"]
+__all__ = ["FOREVER", "LAST", "Period", "parse_duration", "parse_zone", "window_at"]
 
 FOREVER: Final = "forever"
 """Says in words what a duration of None says, where None means "not given": in a `Declaration`."""
@@ -26,7 +26,8 @@ FOREVER: Final = "forever"
 SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LAST: Final = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST: Final = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The latest time that the ledger knows."""
 _MAX_MONTHS: Final = 12 * 1000
 _MAX_DAYS: Final = 365 * 1000
 
@@ -120,7 +121,7 @@ def window_at(terms: Terms, created_at: int, now: int) -> tuple[int, int | None]
         ConfigurationError: for a duration or a time zone that is not known, and for times before 1970
             or after 9999.
     """
-    if not (0 <= created_at <= _LAST and 0 <= now <= _LAST):
+    if not (0 <= created_at <= LAST and 0 <= now <= LAST):
         raise ConfigurationError(
             f"The times {created_at} and {now} (in microseconds) are not both between the years 1970 and "
             "9999: set the clock of the store's machine."
@@ -155,7 +156,7 @@ class _Windows(NamedTuple):
         try:
             if period.micros:
                 start = self.first() + index * period.micros
-                return start if start <= _LAST else None
+                return start if start <= LAST else None
             if period.days:
                 # Naive, so that the days are added on the wall clock; then back to an instant.
                 wall = self.anchor.replace(tzinfo=None) + timedelta(days=index * period.days)

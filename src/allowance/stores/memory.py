@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from bisect import insort
 from collections import deque
 from heapq import merge
-from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakSet
@@ -15,10 +15,11 @@ from weakref import WeakSet
 from allowance.errors import StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.accounts import turn
+from allowance.ledger.names import DELETED
 from allowance.ledger.records import Entry, EntryKind, HoldState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from allowance.ledger.holds import HoldRow
     from allowance.ledger.records import (
@@ -43,6 +44,7 @@ KEPT_IDS: Final = 10_000
 """Holds that are over, and ids of adjustments, which are remembered."""
 
 _NEVER: Final = 2**63
+_CARRIED: Final = EntryKind.CARRIED
 
 
 def system_clock() -> int:
@@ -53,10 +55,10 @@ def system_clock() -> int:
 class MemoryStore:
     """A store that ends with its process, and belongs to it alone.
 
-    Its memory is bounded but for the number of accounts: of each account the last thousand entries at
-    least are kept one by one, older ones of a window are summed up in one of the kind ``CARRIED``, so
-    that the books still balance (R2); after a change of duration such a sum counts where its newest
-    part lies. The last 10,000 holds that are over are remembered: what comes for an older one is new.
+    Its memory is bounded but for the number of accounts and models: of each account the last thousand
+    entries at least are kept one by one, older ones of a window and a model are summed up in one of the kind
+    ``CARRIED``, so that the books still balance (R2); after a change of duration such a sum counts where its
+    newest part lies. The last 10,000 holds that are over are remembered: what comes for an older one is new.
 
     Args:
         clock: gives the time in microseconds; when it steps back the store's time stands still (R15).
@@ -114,14 +116,24 @@ class MemoryStore:
         with self._lock:
             return verbs.look(self._tables, key, self._now())
 
+    def family(self, key: AccountKey) -> list[Account]:
+        """See `Store.family`."""
+        with self._lock:
+            return verbs.family(self._tables, key, self._now())
+
     def accounts(self, project: str | None = None) -> Iterator[Account]:
         """See `Store.accounts`. All are as they stood together, at one moment."""
         with self._lock:
             now = self._now()
             verbs.sweep(self._tables, now)
             known = self._tables.accounts
-            keys = sorted(key for key in known if project is None or key.project == project)
+            keys = sorted([key for key in known if project in (None, key.project) and key.kind != DELETED])
             return iter([turn(known[key], now) for key in keys])
+
+    def model_costs(self, key: AccountKey) -> dict[str | None, int]:
+        """See `Store.model_costs`."""
+        with self._lock:
+            return verbs.model_costs(self._tables, key, self._now())
 
     def adjust(
         self, key: AccountKey, amount: int | None, *, reason: str, adjustment_id: str | None = None
@@ -129,6 +141,24 @@ class MemoryStore:
         """See `Store.adjust`."""
         with self._lock:
             return verbs.adjust(self._tables, key, amount, reason, adjustment_id, self._now())
+
+    def extend(
+        self,
+        key: AccountKey,
+        amount: int,
+        *,
+        until: int | None = None,
+        reason: str = "",
+        adjustment_id: str | None = None,
+    ) -> Account:
+        """See `Store.extend`."""
+        with self._lock:
+            return verbs.extend(self._tables, key, amount, until, reason, adjustment_id, self._now())
+
+    def remove(self, key: AccountKey) -> list[Account]:
+        """See `Store.remove`."""
+        with self._lock:
+            return verbs.remove(self._tables, key, self._now())
 
     def entries(
         self,
@@ -222,12 +252,41 @@ class _MemoryTables:
         self._over: deque[str] = deque()
         self._next_due = _NEVER
         self._seq = 0
+        self._labelled: dict[AccountKey, list[AccountKey]] = {}
+        self._costs: dict[AccountKey, tuple[int, dict[str | None, int]]] = {}
+
+    def family(self, key: AccountKey) -> Sequence[Account]:
+        main = key.main
+        account = self.accounts.get(main)
+        first = () if account is None else (account,)
+        if main not in self._labelled:
+            return first
+        return [*first, *[self.accounts[labelled] for labelled in self._labelled[main]]]
 
     def keep(self, account: Account) -> None:
-        self.accounts[account.key] = account
+        key = account.key
+        if key.label and key not in self.accounts:
+            insort(self._labelled.setdefault(key.main, []), key)
+        self.accounts[key] = account
+
+    def rename(self, old: AccountKey, new: AccountKey) -> None:
+        if old.label:
+            self._labelled[old.main].remove(old)
+            if not self._labelled[old.main]:
+                del self._labelled[old.main]
+        self.keep(self.accounts.pop(old)._replace(key=new))
+        self.lines[new] = [line._replace(key=new) for line in self.lines.pop(old, ())]
+        if old in self._costs:
+            self._costs[new] = self._costs.pop(old)
+        for adjustment_id, adjustment in self.adjustments.items():
+            if adjustment.key == old:
+                self.adjustments[adjustment_id] = adjustment._replace(key=new)
+        for row in self.holds.values():
+            if row.state in (HoldState.HELD, HoldState.EXPIRED):
+                row.windows = tuple([(new if key == old else key, start) for key, start in row.windows])
 
     def projects(self, kind: str, name: str) -> list[str]:
-        return sorted(key.project for key in self.accounts if key.kind == kind and key.name == name)
+        return sorted({key.project for key in self.accounts if key.kind == kind and key.name == name})
 
     def add_hold(self, row: HoldRow) -> None:
         self.holds[row.hold_id] = row
@@ -256,9 +315,26 @@ class _MemoryTables:
         self._next_due = min(terms, default=_NEVER)
         return sorted(over, key=lambda row: (row.expires_at, row.hold_id))
 
-    def spent(self, key: AccountKey, start: int, end: int | None) -> int:
-        lines = self.lines.get(key, ())
-        return sum(line.amount for line in lines if start <= line.at and (end is None or line.at < end))
+    def costs(self, key: AccountKey, start: int, end: int | None) -> dict[str | None, int]:
+        costs: dict[str | None, int] = {}
+        for line in self.lines.get(key, ()):
+            if start <= line.at and (end is None or line.at < end):
+                costs[line.model] = costs.get(line.model, 0) + line.amount
+        return costs
+
+    def model_costs(self, account: Account) -> dict[str | None, int]:
+        start, costs = self._costs.get(account.key, (None, {}))
+        return dict(costs) if start == account.window_start else {}
+
+    def add_cost(self, account: Account, model: str | None, amount: int) -> None:
+        start, costs = self._costs.get(account.key, (None, None))
+        if costs is None or start != account.window_start:
+            costs = {}
+            self._costs[account.key] = (account.window_start, costs)
+        costs[model] = costs.get(model, 0) + amount
+
+    def keep_costs(self, account: Account, costs: Mapping[str | None, int]) -> None:
+        self._costs[account.key] = (account.window_start, dict(costs))
 
     def held(self, key: AccountKey, start: int, end: int | None) -> int:
         return sum(
@@ -288,7 +364,7 @@ class _MemoryTables:
         about: Posting,
     ) -> None:
         self._seq += 1
-        hold_id, _, _, model, input_tokens, output_tokens, unconfirmed, counted, reason = about
+        hold_id, _, _, model, input_tokens, output_tokens, unconfirmed, counted, reason, tags, _ = about
         line = Entry(
             self._seq,
             key,
@@ -304,34 +380,47 @@ class _MemoryTables:
             unconfirmed,
             counted,
             reason,
+            tags,
         )
         lines = self.lines.get(key)
         if lines is None:
             self.lines[key] = [line]
             return
         lines.append(line)
-        if len(lines) > 2 * KEPT_LINES:
+        # A look at one line in the middle: where many models' sums pile up, they are not folded each time.
+        if len(lines) > 2 * KEPT_LINES and lines[-KEPT_LINES * 3 // 2].kind is not _CARRIED:
             lines[:-KEPT_LINES] = _folded(lines[:-KEPT_LINES])
 
 
 def _folded(lines: list[Entry]) -> list[Entry]:
-    """One line for each run of a window's lines; if short windows pile up, the older half becomes one."""
-    folded = [_carried(list(run)) for _, run in groupby(lines, key=attrgetter("window_start"))]
+    """A line for each model in each window; if short windows pile up, the older half loses the windows."""
+    folded = _summed(lines, attrgetter("window_start", "model"))
     if len(folded) > KEPT_LINES // 2:
         half = len(folded) // 2
-        folded[:half] = [_carried(folded[:half])]
+        newest = max([line.window_start for line in folded])
+        older = _summed(folded[:half], lambda line: (line.window_start == newest, line.model))
+        folded = sorted([*older, *folded[half:]])
     return folded
+
+
+def _summed(lines: Iterable[Entry], by: Callable[[Entry], Hashable]) -> list[Entry]:
+    """A line for those that are alike, in the order of the last of each."""
+    runs: dict[Hashable, list[Entry]] = {}
+    for line in lines:
+        runs.setdefault(by(line), []).append(line)
+    return sorted([_carried(run) for run in runs.values()])
 
 
 def _carried(run: list[Entry]) -> Entry:
     return Entry(
         seq=run[-1].seq,
         key=run[-1].key,
-        kind=EntryKind.CARRIED,
+        kind=_CARRIED,
         amount=sum([line.amount for line in run]),
         at=max([line.at for line in run]),
         posted_at=run[-1].posted_at,
         window_start=run[-1].window_start,
+        model=run[-1].model,
         input_tokens=sum([line.input_tokens for line in run]),
         output_tokens=sum([line.output_tokens for line in run]),
         reason="older entries, summed up",
