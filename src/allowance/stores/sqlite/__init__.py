@@ -10,6 +10,7 @@ from urllib.parse import quote
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.accounts import turn
+from allowance.ledger.names import DELETED
 from allowance.ledger.records import AccountKey, HoldState
 from allowance.stores.memory import system_clock
 from allowance.stores.sqlite.engine import engine_for, leave
@@ -45,6 +46,8 @@ class SQLiteStore:
     The file must lie on a disk of this machine, for network file systems do not lock well enough. It is
     made, with its directory, for this user alone; ``PATH-wal``, ``PATH-shm`` and ``PATH.lock`` belong
     to it. A fork is met by closing before it; child and parent open the file anew when they need it.
+    A file of an earlier version is migrated by whoever opens it first, be it only to read: whole, or not at
+    all. A process that still runs the earlier version on it fails closed from then on.
 
     Args:
         path: the file; its missing directories are made.
@@ -101,22 +104,48 @@ class SQLiteStore:
         """See `Store.account`."""
         return self._run(lambda tables, now: verbs.look(tables, key, now))
 
+    def family(self, key: AccountKey) -> list[Account]:
+        """See `Store.family`."""
+        return self._run(lambda tables, now: verbs.family(tables, key, now))
+
     def accounts(self, project: str | None = None) -> Iterator[Account]:
         """See `Store.accounts`. They are read in pages of 500, each at one moment of its own."""
         self.sweep()
         last = AccountKey("", "", "")
         while True:
             page = self._run(partial(_page_of_accounts, project, last))
-            yield from page
+            yield from (account for account in page if account.key.kind != DELETED)
             if len(page) < _PAGE:
                 return
             last = page[-1].key
+
+    def model_costs(self, key: AccountKey) -> dict[str | None, int]:
+        """See `Store.model_costs`."""
+        return self._run(lambda tables, now: verbs.model_costs(tables, key, now))
 
     def adjust(
         self, key: AccountKey, amount: int | None, *, reason: str, adjustment_id: str | None = None
     ) -> Account:
         """See `Store.adjust`."""
         return self._run(lambda tables, now: verbs.adjust(tables, key, amount, reason, adjustment_id, now))
+
+    def extend(
+        self,
+        key: AccountKey,
+        amount: int,
+        *,
+        until: int | None = None,
+        reason: str = "",
+        adjustment_id: str | None = None,
+    ) -> Account:
+        """See `Store.extend`."""
+        return self._run(
+            lambda tables, now: verbs.extend(tables, key, amount, until, reason, adjustment_id, now)
+        )
+
+    def remove(self, key: AccountKey) -> list[Account]:
+        """See `Store.remove`."""
+        return self._run(lambda tables, now: verbs.remove(tables, key, now))
 
     def entries(
         self,
@@ -201,7 +230,10 @@ def _entries_of_hold(tables: SQLiteTables, hold_id: str) -> list[Entry]:
     if row is None or row.state is HoldState.HELD:
         return []
     at = row.reserved_at
-    numbers = {number for key, _ in row.windows for number in tables.entry_numbers(key, at, at + 1)}
+    keys = [key for key, _ in row.windows]
+    # The row of a hold that is over still names the accounts that were removed since.
+    keys += [account.key for key in keys for account in tables.family(key._replace(kind=DELETED))]
+    numbers = {number for key in keys for number in tables.entry_numbers(key, at, at + 1)}
     return [entry for entry in tables.entries_of(sorted(numbers)) if entry.hold_id == hold_id]
 
 

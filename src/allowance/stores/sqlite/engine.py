@@ -14,6 +14,7 @@ from allowance.stores.sqlite import place, schema
 from allowance.stores.sqlite.batches import Batches, Operation
 from allowance.stores.sqlite.faults import translated, unkeepable
 from allowance.stores.sqlite.lockfile import PATIENCE, LockFile
+from allowance.stores.sqlite.migration import migrate
 from allowance.stores.sqlite.tables import SQLiteTables
 
 if TYPE_CHECKING:
@@ -206,7 +207,10 @@ class Engine:
 
 
 def _connect(path: str, prepare: Callable[[sqlite3.Connection, str], None]) -> sqlite3.Connection:
-    """A connection to a file that is there; ``prepare`` has it before anything is changed."""
+    """A connection to a file that is there; ``prepare`` has it before anything is changed.
+
+    Only under the lock: of processes that open an earlier version's file at once, the first migrates it.
+    """
     # mode=rw: SQLite itself must never make a file, for an empty one would be a fresh budget.
     connection = sqlite3.connect(
         Path(path).as_uri() + "?mode=rw",
@@ -220,6 +224,7 @@ def _connect(path: str, prepare: Callable[[sqlite3.Connection, str], None]) -> s
         prepare(connection, path)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
+        migrate(connection)
     except BaseException:
         connection.close()
         raise

@@ -7,85 +7,86 @@ from typing import Final
 CLOCK: Final = "SELECT clock FROM meta WHERE id = 1"
 KEEP_CLOCK: Final = "UPDATE meta SET clock = ? WHERE id = 1"
 
-ACCOUNT_ID: Final = "SELECT id FROM account WHERE project = ? AND kind = ? AND name = ?"
-ACCOUNT: Final = """
-    SELECT id, project, kind, name, cap, duration, align, timezone, uncapped, declared,
-           created_at, window_start, window_end, spent, held, version
-    FROM account WHERE project = ? AND kind = ? AND name = ?
+_ACCOUNT: Final = """
+    SELECT id, project, kind, name, label, base_limit, duration, align, timezone, uncapped, models, declared,
+           created_at, window_start, window_end, spent, held, version, extras
+    FROM account"""
+ACCOUNT_ID: Final = "SELECT id FROM account WHERE project = ? AND kind = ? AND name = ? AND label = ?"
+ACCOUNT: Final = f"{_ACCOUNT} WHERE project = ? AND kind = ? AND name = ? AND label = ?"
+FAMILY: Final = f"{_ACCOUNT} WHERE project = ? AND kind = ? AND name = ? ORDER BY label"
+ACCOUNTS_AFTER: Final = f"""{_ACCOUNT}
+    WHERE (project, kind, name, label) > (?, ?, ?, ?) ORDER BY project, kind, name, label LIMIT ?
 """
-ACCOUNTS_AFTER: Final = """
-    SELECT id, project, kind, name, cap, duration, align, timezone, uncapped, declared,
-           created_at, window_start, window_end, spent, held, version
-    FROM account WHERE (project, kind, name) > (?, ?, ?) AND (? IS NULL OR project = ?)
-    ORDER BY project, kind, name LIMIT ?
+ACCOUNTS_OF_PROJECT_AFTER: Final = f"""{_ACCOUNT}
+    WHERE project = ? AND (kind, name, label) > (?, ?, ?) ORDER BY kind, name, label LIMIT ?
 """
 ADD_ACCOUNT: Final = """
-    INSERT INTO account (project, kind, name, cap, duration, align, timezone, uncapped, declared,
-                         created_at, window_start, window_end, spent, held, version)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO account (project, kind, name, label, base_limit, duration, align, timezone, uncapped, models,
+                         declared, created_at, window_start, window_end, spent, held, version, extras)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 KEEP_ACCOUNT: Final = """
     UPDATE account
-    SET cap = ?, duration = ?, align = ?, timezone = ?, uncapped = ?, declared = ?,
-        created_at = ?, window_start = ?, window_end = ?, spent = ?, held = ?, version = ?
+    SET base_limit = ?, duration = ?, align = ?, timezone = ?, uncapped = ?, models = ?, declared = ?,
+        created_at = ?, window_start = ?, window_end = ?, spent = ?, held = ?, version = ?, extras = ?
     WHERE id = ?
 """
-PROJECTS: Final = "SELECT project FROM account WHERE kind = ? AND name = ? ORDER BY project LIMIT 20"
+RENAME: Final = "UPDATE account SET project = ?, kind = ?, name = ?, label = ? WHERE id = ?"
+PROJECTS: Final = """
+    SELECT DISTINCT project FROM account WHERE kind = ? AND name = ? ORDER BY project LIMIT 20
+"""
 
-HOLD: Final = """
-    SELECT hold_id, state, amount, expected, bound, windows, model, reserved_at, expires_at, charged,
-           shrunk, clamped, replaced, content
-    FROM hold WHERE hold_id = ?
+COSTS: Final = """
+    SELECT model, sum(amount) FROM entry WHERE account = ? AND at >= ? AND (? IS NULL OR at < ?)
+    GROUP BY model
 """
-DUE: Final = """
-    SELECT hold_id, state, amount, expected, bound, windows, model, reserved_at, expires_at, charged,
-           shrunk, clamped, replaced, content
-    FROM hold WHERE state = 'held' AND expires_at <= ? ORDER BY expires_at, hold_id
+MODEL_COSTS: Final = "SELECT nullif(model, 0), amount FROM cost WHERE account = ? AND window_start = ?"
+ADD_COST: Final = """
+    INSERT INTO cost (account, model, window_start, amount) VALUES (?, coalesce(?, 0), ?, ?)
+    ON CONFLICT DO UPDATE
+    SET amount = excluded.amount + iif(window_start = excluded.window_start, amount, 0),
+        window_start = excluded.window_start
 """
-OPEN: Final = """
+DROP_COSTS: Final = "DELETE FROM cost WHERE account = ?"
+
+_HOLD: Final = """
     SELECT hold_id, state, amount, expected, bound, windows, model, reserved_at, expires_at, charged,
-           shrunk, clamped, replaced, content
-    FROM hold WHERE state = 'held'
-"""
-EXPIRED: Final = """
-    SELECT hold_id, state, amount, expected, bound, windows, model, reserved_at, expires_at, charged,
-           shrunk, clamped, replaced, content
-    FROM hold WHERE state = 'expired'
-"""
+           shrunk, clamped, replaced, content, tags, owner
+    FROM hold"""
+HOLD: Final = f"{_HOLD} WHERE hold_id = ?"
+DUE: Final = f"{_HOLD} WHERE state = 'held' AND expires_at <= ? ORDER BY expires_at, hold_id"
+OPEN: Final = f"{_HOLD} WHERE state = 'held'"
+EXPIRED: Final = f"{_HOLD} WHERE state = 'expired'"
 ADD_HOLD: Final = """
     INSERT INTO hold (hold_id, state, amount, expected, bound, windows, model, reserved_at, expires_at,
-                      charged, shrunk, clamped, replaced, content)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      charged, shrunk, clamped, replaced, content, tags, owner)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 KEEP_HOLD: Final = "UPDATE hold SET state = ?, expires_at = ?, charged = ? WHERE hold_id = ?"
+KEEP_WINDOWS: Final = "UPDATE hold SET windows = ? WHERE hold_id = ?"
 
-SPENT: Final = """
-    SELECT coalesce(sum(amount), 0) FROM entry WHERE account = ? AND at >= ? AND (? IS NULL OR at < ?)
-"""
 ADD_ENTRY: Final = """
     INSERT INTO entry (account, kind, amount, at, posted_at, window_start, hold_id, model,
-                       input_tokens, output_tokens, unconfirmed, counted, reason)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       input_tokens, output_tokens, unconfirmed, counted, reason, tags)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 ENTRY_NUMBERS: Final = "SELECT seq FROM entry WHERE account = ? AND at >= ? AND (? IS NULL OR at < ?)"
-ENTRIES: Final = """
-    SELECT seq, project, account.kind, name, entry.kind, amount, at, posted_at, entry.window_start,
-           hold_id, model, input_tokens, output_tokens, unconfirmed, counted, reason
-    FROM entry JOIN account ON account.id = account
+_ENTRY: Final = """
+    SELECT seq, project, account.kind, name, label, entry.kind, amount, at, posted_at, entry.window_start,
+           hold_id, model, input_tokens, output_tokens, unconfirmed, counted, reason, tags
+    FROM entry JOIN account ON account.id = account"""
+ENTRIES: Final = f"""{_ENTRY}
     WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq
-"""
-ENTRIES_AFTER: Final = """
-    SELECT seq, project, account.kind, name, entry.kind, amount, at, posted_at, entry.window_start,
-           hold_id, model, input_tokens, output_tokens, unconfirmed, counted, reason
-    FROM entry JOIN account ON account.id = account
+"""  # noqa: S608  no value is put in
+ENTRIES_AFTER: Final = f"""{_ENTRY}
     WHERE seq > ? AND (? IS NULL OR at >= ?) AND (? IS NULL OR at < ?) ORDER BY seq LIMIT ?
 """
 
 ADJUSTMENT: Final = """
-    SELECT project, kind, name, amount FROM adjustment JOIN account ON account.id = account
+    SELECT project, kind, name, label, amount, until FROM adjustment JOIN account ON account.id = account
     WHERE adjustment_id = ?
 """
-ADD_ADJUSTMENT: Final = "INSERT INTO adjustment (adjustment_id, account, amount) VALUES (?, ?, ?)"
+ADD_ADJUSTMENT: Final = "INSERT INTO adjustment (adjustment_id, account, amount, until) VALUES (?, ?, ?, ?)"
 
 MISPOSTED: Final = """
     SELECT hold_id, sum(entry.amount), charged FROM entry JOIN hold USING (hold_id)
