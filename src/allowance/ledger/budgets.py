@@ -76,6 +76,7 @@ def adjust(
         return account
     if adjustment_id is not None:
         tables.add_adjustment(adjustment_id, asked)
+    changes: dict[str | None, int]
     if amount is None:
         changes = {model: -cost for model, cost in tables.model_costs(account).items() if cost} or {None: 0}
     else:

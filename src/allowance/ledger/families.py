@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from allowance.errors import UnknownUserError
 from allowance.ledger.accounts import declare, open_account, turn
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["gather", "keep_recounted", "known_account", "recounted", "unknown"]
 
+Costs: TypeAlias = "dict[str | None, int]"
+
 _ONLY_COUNTS: Final = Terms(None)
 
 
@@ -30,16 +32,25 @@ def gather(tables: Tables, scopes: Sequence[Scope], model: str | None, now: int)
     Raises:
         UnknownUserError: a scope's account does not exist and nobody gave terms.
     """
+    if len(scopes) == 1:
+        # One user with one budget, as most have: the way of a short call, so it is short.
+        family = tables.family(scopes[0].key)
+        if len(family) == 1 and family[0].key == scopes[0].key and not scopes[0].key.label:
+            account, costs = _present(tables, family[0], scopes[0], now)
+            if account is not family[0]:
+                keep_recounted(tables, account, costs)
+            return [account]
+    return _gather(tables, scopes, model, now)
+
+
+def _gather(tables: Tables, scopes: Sequence[Scope], model: str | None, now: int) -> list[Account]:
     accounts: list[Account] = []
-    changed: list[tuple[Account, dict[str | None, int] | None]] = []
-    for named in (scopes,) if len(scopes) == 1 else _by_family(scopes):
+    changed: list[tuple[Account, Costs | None]] = []
+    for named in _by_family(scopes):
         wanted = {scope.key: scope for scope in named}
         family = []
         for kept in tables.family(named[0].key):
-            account, costs = turn(kept, now), None
-            scope = wanted.pop(kept.key, None)
-            if scope is not None and scope.declared is not None and scope.declared is not account.declared:
-                account, costs = recounted(tables, account, declare(account, scope.declared, now))
+            account, costs = _present(tables, kept, wanted.pop(kept.key, None), now)
             if account is not kept:
                 changed.append((account, costs))
             family.append(account)
@@ -51,9 +62,16 @@ def gather(tables: Tables, scopes: Sequence[Scope], model: str | None, now: int)
     return accounts
 
 
-def recounted(
-    tables: Tables, before: Account, after: Account
-) -> tuple[Account, dict[str | None, int] | None]:
+def _present(tables: Tables, kept: Account, scope: Scope | None, now: int) -> tuple[Account, Costs | None]:
+    """An account as it is now, by what a scope declares for it; see `recounted`."""
+    account = turn(kept, now)
+    declared = None if scope is None else scope.declared
+    if declared is None or declared is account.declared:
+        return account, None
+    return recounted(tables, account, declare(account, declared, now))
+
+
+def recounted(tables: Tables, before: Account, after: Account) -> tuple[Account, Costs | None]:
     """The account after its terms changed: a new window's figures are the sums of what lies in it (R9).
 
     Together with the costs by model to be kept with it; None where they stay.
@@ -65,7 +83,7 @@ def recounted(
     return after._replace(spent=sum(costs.values()), held=tables.held(after.key, start, end)), costs
 
 
-def keep_recounted(tables: Tables, account: Account, costs: dict[str | None, int] | None) -> None:
+def keep_recounted(tables: Tables, account: Account, costs: Costs | None) -> None:
     """Keep an account that changed, and the costs by model that were counted anew, if they were."""
     tables.keep(account)
     if costs is not None:

@@ -8,7 +8,7 @@ from typing import Final
 from allowance.errors import ConfigurationError
 from allowance.ledger.records import AccountKey
 
-__all__ = ["DELETED", "MAX_NAME", "account_key"]
+__all__ = ["DELETED", "MAX_NAME", "account_key", "clean"]
 
 MAX_NAME: Final = 512
 """Characters that a project, a kind, a name or a label may have."""
@@ -25,15 +25,20 @@ def account_key(project: str, kind: str, name: str, label: str = "") -> AccountK
             budget has none), is longer than 512 characters, or holds control characters or halves of
             surrogate pairs; for the kind ``deleted``, which removed budgets have.
     """
-    kind = _clean(kind, "kind")
+    kind = clean(kind, "kind")
     if kind == DELETED:
         raise ConfigurationError(f"The kind {DELETED!r} is for budgets that were removed. Use another word.")
     return AccountKey(
-        _clean(project, "project"), kind, _clean(name, "name"), _clean(label, "label") if label != "" else ""
+        clean(project, "project"), kind, clean(name, "name"), clean(label, "label") if label != "" else ""
     )
 
 
-def _clean(text: str, what: str) -> str:
+def clean(text: str, what: str) -> str:
+    """A part of a key, or a tag, as it is kept; ``what`` is its name in errors.
+
+    Raises:
+        ConfigurationError: as for `account_key`.
+    """
     if not isinstance(text, str):
         raise ConfigurationError(
             f"A budget's {what} must be a str, not {type(text).__name__}: pass str(...)."
@@ -44,7 +49,8 @@ def _clean(text: str, what: str) -> str:
             "Use the user's id, or a hash of it."
         )
     if not text or text.isspace():
-        raise ConfigurationError(f"A budget's {what} is empty: give the id of the one who pays.")
+        remedy = "leave it out" if what in ("label", "tag") else "give the id of the one who pays"
+        raise ConfigurationError(f"A budget's {what} is empty: {remedy}.")
     if text.isascii() and text.isprintable():
         return text
     text = unicodedata.normalize("NFC", text)

@@ -215,14 +215,15 @@ def _settle_without_hold(tables: Tables, posting: Posting, now: int) -> Settleme
     windows = []
     for account in gather(tables, posting.scopes, model, now):
         key, window_start = account.key, account.window_start
-        if in_window(account, at):
+        present = in_window(account, at)
+        if present:
             account = post(account, amount, 0)
-            if amount:
-                tables.add_cost(account, model, amount)
         else:
             # A window that is over, or the time before a budget for good was made: the entry says it all.
             window_start = min(at, window_at(account.terms, account.created_at, at)[0])
         tables.keep(account)
+        if present and amount:
+            tables.add_cost(account, model, amount)
         tables.add_entry(key, _CALL, amount, at, now, window_start, posting)
         accounts.append(account)
         windows.append((key, window_start))

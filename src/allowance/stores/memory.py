@@ -256,12 +256,11 @@ class _MemoryTables:
         self._costs: dict[AccountKey, tuple[int, dict[str | None, int]]] = {}
 
     def family(self, key: AccountKey) -> Sequence[Account]:
-        main = key.main
+        main = key.main if key.label else key
         account = self.accounts.get(main)
         first = () if account is None else (account,)
-        if main not in self._labelled:
-            return first
-        return [*first, *[self.accounts[labelled] for labelled in self._labelled[main]]]
+        labelled = self._labelled and self._labelled.get(main)
+        return [*first, *[self.accounts[key] for key in labelled]] if labelled else first
 
     def keep(self, account: Account) -> None:
         key = account.key
