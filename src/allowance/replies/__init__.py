@@ -1,5 +1,6 @@
 """Step 5: a reply or a stream becomes `Usage`, by its shape; no SDK is imported."""
 
+from allowance.replies.identity import inner_reply, reply_id
 from allowance.replies.measure import cached_reply, combine, measure, model_of
 from allowance.replies.shapes import is_manager, is_raw, is_stream, is_whole, member_stream
 from allowance.replies.streams import Tally
@@ -11,6 +12,7 @@ __all__ = [
     "Usage",
     "cached_reply",
     "combine",
+    "inner_reply",
     "is_manager",
     "is_raw",
     "is_stream",
@@ -18,5 +20,6 @@ __all__ = [
     "measure",
     "member_stream",
     "model_of",
+    "reply_id",
     "texts_of",
 ]

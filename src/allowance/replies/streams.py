@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allowance.replies.fields import EMPTY, View, as_dict, count, items, text, view
+from allowance.replies.identity import reply_id
 from allowance.replies.measure import by_usage, model_of
 from allowance.replies.openai import hidden_params
 from allowance.replies.others import read_langchain
@@ -52,6 +53,7 @@ class Tally:
     Attributes:
         finished: True once the provider has said that the reply is complete, or `end` was called.
         model: the model that the stream named, or None.
+        reply_id: the id of the whole reply, which vendors give beside the model; or None.
     """
 
     __slots__ = (
@@ -64,11 +66,13 @@ class Tally:
         "_usage",
         "finished",
         "model",
+        "reply_id",
     )
 
     def __init__(self) -> None:
         self.finished = False
         self.model: str | None = None
+        self.reply_id: str | None = None
         self._texts: list[str] = []
         self._usage: dict[str, Any] = {}
         self._envelope: dict[str, Any] = {}
@@ -92,6 +96,8 @@ class Tally:
             self._texts.extend(pieces)
         if self.model is None:
             self.model = model_of(chunk)
+            if self.model is not None:
+                self.reply_id = reply_id(chunk)
         self._note_usage(chunk, fields)
         if not self.finished:
             self.finished = self._is_last(fields)
