@@ -10,20 +10,11 @@ from allowance.calls.books import default_books
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.projecting import resets_at
 from allowance.calls.ready import prepare
-from allowance.calls.stack import Frame, enter, frames_in_force, owning_generator, remove
-from allowance.calls.terms import (
-    UNSET,
-    check_callables,
-    check_warn_at,
-    declaration,
-    own_account,
-    user_name,
-)
-from allowance.calls.views import view_of
+from allowance.calls.stack import enter, frames_in_force, owning_generator, remove
+from allowance.calls.terms import UNSET, Given, user_name
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger.accounts import declare, make_account, open_account
-from allowance.ledger.names import account_key
-from allowance.ledger.records import Declaration, Scope, Terms
+from allowance.ledger.records import Declaration, Terms
 from allowance.money import format_usd, to_usd
 
 if TYPE_CHECKING:
@@ -33,9 +24,10 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
-    from allowance.calls.terms import Limit
+    from allowance.calls.stack import Frame
+    from allowance.calls.terms import Limit, Words
     from allowance.calls.views import View
-    from allowance.ledger.records import Account, Alignment, Uncapped
+    from allowance.ledger.records import Account, Alignment, Scope, Uncapped
 
 __all__ = ["Block", "budget"]
 
@@ -51,9 +43,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         user: whose budget; an ``int`` counts as its digits. None: a budget for this block alone, in memory,
             which needs a ``limit``.
         limit: US dollars per window; None only counts. Left out, it is as the store has it.
-        duration, align, timezone, uncapped: as in `budgeted`.
-        kind: what ``user`` names: ``"user"``, ``"team"``, ...
-        project: whose users these are; the configured one where left out.
+        duration, align, timezone, uncapped, label, models, tags, kind, project: as in `budgeted`.
         on_event: gets an `Event` for whatever happens to the budget inside this block.
         warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
         books: what to charge with; a manager passes its own.
@@ -64,7 +54,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         StoreUnavailableError: the store does not answer, and a limit may be in force.
     """
 
-    __slots__ = ("_books", "_declared", "_entries", "_hooks", "_kind", "_project", "_user", "_warn_at")
+    __slots__ = ("_entries", "_given", "_user")
 
     def __init__(
         self,
@@ -75,23 +65,33 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         align: Alignment | None = None,
         timezone: str | None = None,
         uncapped: Uncapped | None = None,
+        label: str | None = None,
+        models: Words | None = None,
+        tags: Words = (),
         kind: str = "user",
         project: str | None = None,
         on_event: Hook | None = None,
         warn_at: float | None = None,
         books: Books | None = None,
     ) -> None:
-        check_callables(on_event=on_event)
-        check_warn_at(warn_at)
-        self._declared = declaration(limit, duration, align, timezone, uncapped)
+        self._given = Given(
+            limit=limit,
+            duration=duration,
+            align=align,
+            timezone=timezone,
+            uncapped=uncapped,
+            label=label,
+            models=models,
+            tags=tags,
+            kind=kind,
+            project=project,
+            on_event=on_event,
+            warn_at=warn_at,
+            books=books,
+        )
         self._user = None if user is None else user_name(user)
-        self._kind = kind
-        self._project = project
-        self._hooks = () if on_event is None else (on_event,)
-        self._warn_at = warn_at
-        self._books = books
         self._entries: list[tuple[int, Block]] = []
-        if self._user is None and (self._declared is None or not self._declared.creates):
+        if self._user is None and not self._given.own:
             raise ConfigurationError(
                 "budget() needs a user, or a limit for this block alone: budget('alice') or budget(limit=1); "
                 "limit=None only counts."
@@ -123,16 +123,13 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         remove(self._leaving(sys._getframe(1))._frame)
 
     def _block(self) -> Block:
-        books = self._books or default_books()
+        given = self._given
+        books = given.books or default_books()
         if self._user is None:
-            scope, view = own_account(self._declared or Declaration(creates=True), "block")
+            scope, view = given.own_account("block")
         else:
-            key = account_key(
-                books.project if self._project is None else self._project, self._kind, self._user
-            )
-            scope = Scope(key, self._declared, books.default_terms)
-            view = view_of(books.store, key)
-        return Block(Frame(books, scope, view, hooks=self._hooks, warn_at=self._warn_at), scope, view)
+            scope, view = given.account(books, self._user)
+        return Block(given.frame(books, scope, view), scope, view)
 
     def _entered(self, block: Block, caller: FrameType) -> Block:
         # A with statement is left from the very frame that entered it: its id tells entries apart even
@@ -181,8 +178,8 @@ class Block:
 
     @property
     def limit(self) -> Decimal | None:
-        """US dollars per window, or None: it only counts."""
-        limit = self._account().terms.limit
+        """US dollars that may be spent in the window, top-ups included, or None: it only counts."""
+        limit = self._account().limit
         return None if limit is None else to_usd(limit)
 
     @property
@@ -207,6 +204,11 @@ class Block:
         """Whose budget it is."""
         return self._view.key.name
 
+    @property
+    def label(self) -> str:
+        """Which of that user's budgets it is; ``""`` is the main one."""
+        return self._view.key.label
+
     def refresh(self) -> Block:
         """Ask the store for the account as it stands now.
 
@@ -225,8 +227,9 @@ class Block:
 
     def __repr__(self) -> str:
         account = self._account()
-        limit = "no limit" if account.terms.limit is None else format_usd(account.terms.limit)
-        return f"<budget of {account.key.kind} {self.user!r}: {format_usd(account.spent)} spent of {limit}>"
+        limit = "no limit" if account.limit is None else format_usd(account.limit)
+        which = f"budget {self.label!r}" if self.label else "budget"
+        return f"<{which} of {account.key.kind} {self.user!r}: {format_usd(account.spent)} spent of {limit}>"
 
     def _account(self) -> Account:
         lifeline.catch_up()
@@ -260,7 +263,7 @@ class Block:
             if only_counts or (books is not None and books.policy.on_store_error == "open"):
                 return  # what only counts never stops anybody (R9), nor does what the user left open (R14)
             raise
-        if account is None and self._scope.default is None:
+        if account is None and (self._scope.default is None or key.label):
             account = store.define(key, Declaration())  # raises, naming the projects that know this user
         if account is not None:
             self._view.saw(account)

@@ -15,19 +15,9 @@ from allowance.calls.call import Call
 from allowance.calls.follow import AsyncStream, Stream
 from allowance.calls.ready import prepare
 from allowance.calls.signatures import Parameters
-from allowance.calls.stack import Frame, enclosing_books
-from allowance.calls.terms import (
-    UNSET,
-    check_callables,
-    check_warn_at,
-    declaration,
-    own_account,
-    user_name,
-)
-from allowance.calls.views import view_of
+from allowance.calls.stack import enclosing_books
+from allowance.calls.terms import UNSET, Given, check_callables, user_name
 from allowance.errors import BudgetExceededError, ConfigurationError
-from allowance.ledger.names import account_key
-from allowance.ledger.records import Scope
 from allowance.replies import Tally
 from allowance.requests import read
 
@@ -36,9 +26,9 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
-    from allowance.calls.terms import Limit
+    from allowance.calls.terms import Limit, Words
     from allowance.calls.views import View
-    from allowance.ledger.records import Alignment, Declaration, Uncapped
+    from allowance.ledger.records import Alignment, Scope, Uncapped
     from allowance.requests import Request
 
 __all__ = ["User", "budgeted"]
@@ -61,6 +51,9 @@ def budgeted(
     align: Alignment | None = None,
     timezone: str | None = None,
     uncapped: Uncapped | None = None,
+    label: str | None = None,
+    models: Words | None = None,
+    tags: Words = (),
     kind: str = "user",
     project: str | None = None,
     model: str | Callable[..., str] | None = None,
@@ -89,6 +82,11 @@ def budgeted(
         timezone: the IANA zone of calendar windows.
         uncapped: what happens to a call without an output cap whose likely cost does not fit:
             ``"shrink"`` (the default), ``"clamp"``, ``"reserve"`` or ``"refuse"``.
+        label: which of the user's budgets, where there are several: so much a day, and
+            ``label="month", duration="monthly"`` so much a month. Every call for the user must fit all.
+        models: the models that this one is for: names or patterns (``"gpt-4o*"``, ``"openai/*"``), in any
+            case. Other calls are not limited by it. Without a label the models are its label.
+        tags: words that the ledger's entries bear, for reports; those of budgets around are joined.
         kind: what ``user`` names: ``"user"``, ``"team"``, ...
         project: whose users these are; the configured one where left out.
         model: the model, or a function of the call's arguments that gives it, where they lack it.
@@ -106,20 +104,33 @@ def budgeted(
         ConfigurationError: no budget applies at all, or an argument above cannot be used.
         StoreUnavailableError: the budget cannot be asked.
     """
-    declared = declaration(limit, duration, align, timezone, uncapped)
-    check_callables(request=request, on_exceeded=on_exceeded, on_event=on_event)
-    check_warn_at(warn_at)
-    rules = _Rules(
-        user=user if user is None or callable(user) else user_name(user),
-        declared=declared,
+    check_callables(request=request, on_exceeded=on_exceeded)
+    given = Given(
+        limit=limit,
+        duration=duration,
+        align=align,
+        timezone=timezone,
+        uncapped=uncapped,
+        label=label,
+        models=models,
+        tags=tags,
         kind=kind,
         project=project,
+        on_event=on_event,
+        warn_at=warn_at,
+        books=books,
+    )
+    if user is None and not given.own and given.label:
+        raise ConfigurationError(
+            "budgeted() was given label= or models= for nobody's budget: name a user, or a limit for the "
+            "function alone."
+        )
+    rules = _Rules(
+        given,
+        user=user if user is None or callable(user) else user_name(user),
         model=model,
         request=request,
         on_exceeded=on_exceeded,
-        hooks=() if on_event is None else (on_event,),
-        warn_at=warn_at,
-        books=books,
     )
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -138,39 +149,27 @@ class _Rules:
 
     def __init__(
         self,
+        given: Given,
         *,
         user: User,
-        declared: Declaration | None,
-        kind: str,
-        project: str | None,
         model: str | Callable[..., str] | None,
         request: Callable[..., Mapping[str, Any]] | None,
         on_exceeded: Callable[[BudgetExceededError], Any] | None,
-        hooks: tuple[Hook, ...],
-        warn_at: float | None,
-        books: Books | None,
     ) -> None:
+        self.given = given
         self.user = user
-        self.declared = declared
-        self.kind = kind
-        self.project = project
         self.model = model
         self.request = request
         self.on_exceeded = on_exceeded
-        self.hooks = hooks
-        self.warn_at = warn_at
-        self.books = books
-        self.own: tuple[Scope, View] | None = None
+        self.own = given.own_account("function") if user is None and given.own else None
         self._last: tuple[Books, tuple[Scope | None, View | None]] | None = None
-        if user is None and declared is not None and declared.creates:
-            self.own = own_account(declared, "function")
 
     def call(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Call:
         """The call that these arguments make. ``given`` are the positional ones, ``self`` included."""
         prepare()
-        books = self.books or (enclosing_books() if self.user is None else None) or default_books()
+        books = self.given.books or (enclosing_books() if self.user is None else None) or default_books()
         scope, view = self.payer(books, given, kwargs)
-        frame = Frame(books, scope, view, hooks=self.hooks, warn_at=self.warn_at, is_call=True)
+        frame = self.given.frame(books, scope, view, is_call=True)
         return Call(books, frame, self.read(parameters, given, args, kwargs))
 
     def payer(self, books: Books, given: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
@@ -184,8 +183,7 @@ class _Rules:
     def _account(self, books: Books, user: str | int | None) -> tuple[Scope | None, View | None]:
         if user is None:
             return self.own or (None, None)
-        key = account_key(books.project if self.project is None else self.project, self.kind, user_name(user))
-        return Scope(key, self.declared, books.default_terms), view_of(books.store, key)
+        return self.given.account(books, user)
 
     def read(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Request | None:
         """Step 2: the request in the arguments, with what ``model=`` and ``request=`` add."""

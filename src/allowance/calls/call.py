@@ -18,6 +18,7 @@ from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
 from allowance.calls.follow import stand_in
 from allowance.calls.ids import made_here
+from allowance.calls.settled import remember, remember_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
 from allowance.replies import Usage, cached_reply, measure, texts_of
@@ -168,12 +169,14 @@ class Call:
             self._charge_afterwards(reply)
         elif cached_reply(reply):
             charge.release("the reply came from a cache")
+            remember(reply, charge.payees(), None)
         else:
             usage = measure(reply) or self._counted(texts_of(reply))
             if usage is None:
                 charge.settle_expected("the reply carries neither usage nor text")
             else:
                 charge.settle(usage)
+            remember(reply, charge.payees(), usage)
 
     def failed(self, error: BaseException, handling: BaseException | None = None) -> None:
         """The call raised this; the exception itself goes on to the caller, unchanged (R12).
@@ -193,17 +196,20 @@ class Call:
         """The stream is over: at its end, or (not ``complete``) closed, broken, cancelled or dropped."""
         if self.covered():
             return
-        charge, tally = self.charge, self.tally
+        charge, tally, usage = self.charge, self.tally, None
         if complete and tally is not None:
             tally.end()
         if charge is None:
             usage = None if tally is None else tally.known()
             if usage is not None:
-                self._post_afterwards(usage)
+                charge = self._post_afterwards(usage)
         elif not self.sent:
             charge.release("its stream was never begun")
         else:
-            charge.settle((None if tally is None else tally.usage()) or self._seen())
+            usage = (None if tally is None else tally.usage()) or self._seen()
+            charge.settle(usage)
+        if charge is not None and tally is not None:
+            remember_id(tally.reply_id, charge.payees(), usage)
 
     def stream_failed(self, error: BaseException, handling: BaseException | None = None) -> None:
         """The stream raised this: before its first chunk the call failed, after it what was seen counts."""
@@ -273,11 +279,13 @@ class Call:
     def _charge_afterwards(self, reply: object) -> None:
         usage = None if cached_reply(reply) else measure(reply)
         if usage is not None:
-            self._post_afterwards(usage)
+            remember(reply, self._post_afterwards(usage).payees(), usage)
 
-    def _post_afterwards(self, usage: Usage) -> None:
+    def _post_afterwards(self, usage: Usage) -> Charge:
         _warn_afterwards()
-        Charge(self.books, self.frames, usage.model, usage.provider).settle_afterwards(usage)
+        charge = Charge(self.books, self.frames, usage.model, usage.provider)
+        charge.settle_afterwards(usage)
+        return charge
 
 
 def _is_long(request: Request) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from allowance.calls import lifeline, process
 from allowance.calls.events import send
 from allowance.calls.groups import groups_of
-from allowance.calls.ids import new_id
+from allowance.calls.ids import new_id, owner
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.errors import (
     BudgetError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from allowance.calls.books import Books
     from allowance.calls.events import EventKind, Hook
     from allowance.calls.groups import Group
+    from allowance.calls.settled import Payee
     from allowance.calls.stack import Frame
     from allowance.ledger.records import Account, Grant, Hold, Settlement
     from allowance.prices.price import Price
@@ -67,6 +68,7 @@ class Charge:
         "_price",
         "_provider",
         "_request",
+        "_tags",
         "books",
         "call_id",
         "cap",
@@ -90,7 +92,7 @@ class Charge:
         self._price: Price | None = None
         self._request: Request | None = None
         self._groups = groups_of(frames)
-        self._hooks = _hooks(books, frames)
+        self._hooks, self._tags = _hooks_and_tags(books, frames)
         # The decorated calls that this one is made inside.
         self._outside = [frame for frame in frames[:-1] if frame.is_call]
         self._cheap = 0
@@ -104,6 +106,12 @@ class Charge:
     def blocking(self) -> bool:
         """Whether reserving or settling may do I/O."""
         return any(group.store.blocking for group in self._groups)
+
+    def payees(self) -> tuple[Payee, ...]:
+        """The users who pay, in whatever store."""
+        if len(self._groups) == 1:
+            return self._groups[0].payees()
+        return tuple([payee for group in self._groups for payee in group.payees()])
 
     # -- reserve -------------------------------------------------------------------------------------
 
@@ -121,12 +129,11 @@ class Charge:
         if self._price is None:
             self._reserve_unpriced(request)
             return
-        views = [view for group in self._groups for view in group.views]
+        views = [view for group in self._groups for view in group.foreseen(self.model)]
         cheap = cheap_quote(self.books, request, self._price, views)
         if cheap is not None and self._hold(cheap) is None and self._clamp(request, cheap) is None:
             self._cheap = cheap.amount
-            for view in views:
-                view.add_cheap(cheap.amount)
+            self._note_cheap(cheap.amount)
             return
         quote = self.books.quoting.quote(request, self._price)
         denied = self._hold(quote) or self._clamp(request, quote)
@@ -137,7 +144,7 @@ class Charge:
     def _reserve_unpriced(self, request: Request) -> None:
         # Whether a limit is in force is the store's to say, so it is asked to hold nothing.
         self._hold(no_quote(request.model))
-        if all(account.terms.limit is None for group in self._groups for account in group.accounts()):
+        if all(account.limit is None for group in self._groups for account in group.accounts()):
             return
         self.release("no price is known for the model")
         self.books.catalogue.find(request.model, provider=request.provider)  # raises, naming what is near
@@ -157,7 +164,8 @@ class Charge:
                     self._undo(tried)
                     self._tell_expired(outcome.expired, [outcome.account, *group.accounts()])
                     return outcome
-                group.grant = outcome
+                if outcome is not None:
+                    group.granted(outcome)
             self._open = [None]
         except BaseException:
             # A reserve whose outcome is unknown is released too: that refuses it, should it come late.
@@ -180,13 +188,15 @@ class Charge:
             self.books.policy.ttl,
             replacing,
             self.model,
+            self._tags,
+            owner(),
         )
         try:
             return group.store.reserve(ask)
         except StoreUnavailableError as error:
             # A memory store never comes back (this is a forked child): nothing was left open for that.
             closed = self.books.policy.on_store_error == "closed" or group.store.rank == 0
-            if closed and not group.unlimited():
+            if closed and not group.unlimited(self.model):
                 raise
             log.warning("A call goes on without its budget in %s: %s", group.store.url, error)
             return None
@@ -209,7 +219,6 @@ class Charge:
             grant = group.grant
             if grant is None:
                 continue
-            group.saw(grant.accounts)
             if grant.replaced and outer is not None:
                 outer.gave_up(group.store)
             if not self._hooks:
@@ -325,10 +334,13 @@ class Charge:
             frame.inner_ended(charged=charged)
         lifeline.closed(self.call_id)
         if self._cheap:
-            for group in self._groups:
-                for view in group.views:
-                    view.add_cheap(-self._cheap)
+            self._note_cheap(-self._cheap)
         return True
+
+    def _note_cheap(self, amount: int) -> None:
+        for group in self._groups:
+            for view in group.views:
+                view.add_cheap(amount)
 
     def _cost(self, usage: Usage) -> tuple[int, str]:
         try:
@@ -362,6 +374,7 @@ class Charge:
                 unconfirmed,
                 usage is not None and usage.counted,
                 reason,
+                self._tags,
             )
             written.append((group, self._write(group, _settle, group.store, posting)))
         if not in_process:
@@ -379,10 +392,13 @@ class Charge:
         self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed, reason=reason)
         if settled.overrun:
             self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
-        for view, warn_at in group.warnings:
-            part = self.books.policy.warn_at if warn_at is None else warn_at
-            for account in settled.accounts:
-                if view.crossed(account, settled.posted, part):
+        for account in settled.accounts:
+            view = group.view(account.key)
+            if view is None:
+                continue
+            for named, warn_at in group.warnings:
+                part = self.books.policy.warn_at if warn_at is None else warn_at
+                if named.family is view.family and view.crossed(account, settled.posted, part):
                     self._tell("threshold", [account], account.spent)
 
     def _write(self, group: Group, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -420,12 +436,16 @@ class Charge:
             )
 
 
-def _hooks(books: Books, frames: Iterable[Frame]) -> tuple[Hook, ...]:
+def _hooks_and_tags(books: Books, frames: Iterable[Frame]) -> tuple[tuple[Hook, ...], tuple[str, ...]]:
+    """What the frames ask for together, outermost first, each once."""
     hooks = books.policy.on_event
+    tags: tuple[str, ...] = ()
     for frame in frames:
         if frame.hooks:
             hooks += tuple(hook for hook in frame.hooks if hook not in hooks)
-    return hooks
+        if frame.tags:
+            tags += tuple(tag for tag in frame.tags if tag not in tags)
+    return hooks, tags
 
 
 def _outer_charge(frames: Sequence[Frame]) -> Charge | None:

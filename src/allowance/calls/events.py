@@ -35,10 +35,12 @@ class Event:
             spend passed `warn_at` of the limit, once per window); ``failed`` (a cost could not be written
             yet; it is kept and tried again).
         user, account_kind, project: whose budget.
+        label: which of that user's; ``""`` is the main one.
         call_id: of the call, or of the hold.
         model: as the call asked for it.
         amount: US dollars: what was held, refused, charged, or the overrun.
-        limit, spent, held: the budget's figures after it, in US dollars; ``limit`` None is none.
+        limit, spent, held: the budget's figures after it, in US dollars; ``limit`` has its top-ups in it,
+            and is None where there is none.
         unconfirmed: the cost could not be measured.
         reason: why, in words, where there is something to say.
         at: when, by this process's clock (aware).
@@ -56,6 +58,7 @@ class Event:
     model: str | None = None
     unconfirmed: bool = False
     reason: str = ""
+    label: str = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -76,7 +79,7 @@ def send(
 ) -> None:
     """Tell each hook what happened to each account. ``amount`` is in nano-dollars."""
     for account in accounts:
-        limit = account.terms.limit
+        limit = account.limit
         event = Event(
             kind=kind,
             user=account.key.name,
@@ -90,6 +93,7 @@ def send(
             model=model,
             unconfirmed=unconfirmed,
             reason=reason,
+            label=account.key.label,
         )
         for hook in hooks:
             try:

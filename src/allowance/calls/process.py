@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from allowance.calls.stack import Frame
-from allowance.calls.views import View
+from allowance.calls.views import own_view
 from allowance.ledger.records import AccountKey, Declaration, Scope, Terms
 from allowance.money import Money, to_nanos, to_usd
 from allowance.stores.memory import MemoryStore
@@ -47,7 +47,7 @@ def set_maximum(amount: Money | None) -> None:
         if _uncapped:
             STORE.adjust(KEY, _uncapped, reason="spent before a cap was set")
             _uncapped = 0
-        view = View(STORE, KEY)
+        view = own_view(STORE, KEY)
         if (account := STORE.account(KEY)) is not None:
             view.saw(account)
         FRAME.payer = (Scope(KEY, default=Terms(limit)), view)

@@ -78,7 +78,9 @@ def refusal(denied: Denial, quote: Quote, call_id: str) -> BudgetExceededError:
     return BudgetExceededError(
         user=account.key.name,
         kind=account.key.kind,
-        limit=to_usd(account.terms.limit or 0),
+        label=account.key.label,
+        models=account.terms.models,
+        limit=to_usd(account.limit or 0),
         spent=to_usd(account.spent),
         held=to_usd(account.held),
         projected=to_usd(denied.amount),
@@ -100,9 +102,11 @@ def _remedy(account: Account, quote: Quote) -> str:
         raise_it = "raise allowance.max_budget"
     elif account.key.kind in ("block", "function"):
         raise_it = f"raise the {account.key.kind}'s limit"
+    elif account.key.label:
+        raise_it = f"raise the limit of its budget {account.key.label!r}"
     else:
         raise_it = f"raise the limit of {account.key.name!r}"
-    if not account.terms.limit:
+    if not account.limit:
         return f"To send it, {raise_it}: at $0.00 it refuses all that costs."
     shorter = "lower its output cap" if quote.capped else "give it an output cap (max_tokens)"
     note = f" {quote.note}" if quote.note else ""

@@ -62,6 +62,7 @@ class Frame:
         layer: True inside an SDK that is metered itself: SDKs beneath it pass through.
         cost: nano-dollars charged through this frame.
         hooks: its own ``on_event`` hooks.
+        tags: words that the entries of its calls bear.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Frame:
         "layer",
         "open_inner",
         "payer",
+        "tags",
         "warn_at",
     )
 
@@ -89,6 +91,7 @@ class Frame:
         *,
         hooks: tuple[Hook, ...] = (),
         warn_at: float | None = None,
+        tags: tuple[str, ...] = (),
         is_call: bool = False,
         layer: bool = False,
     ) -> None:
@@ -97,6 +100,7 @@ class Frame:
         self.payer = None if scope is None or view is None else (scope, view)
         self.hooks = hooks
         self.warn_at = warn_at
+        self.tags = tags
         self.layer = layer
         self.charge: weakref.ref[Charge] | None = None
         self.open_inner = 0

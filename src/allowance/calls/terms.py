@@ -2,20 +2,105 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import uuid4
 
-from allowance.calls.views import View
+from allowance.calls.stack import Frame
+from allowance.calls.views import own_view, view_of
 from allowance.errors import ConfigurationError
 from allowance.ledger.accounts import check_terms
+from allowance.ledger.names import MAX_NAME, account_key, clean
 from allowance.ledger.records import AccountKey, Alignment, Declaration, Scope, Terms, Uncapped
 from allowance.money import UNSET, Money, Unset, to_nanos
 from allowance.stores.memory import MemoryStore
 
-__all__ = ["UNSET", "Limit", "check_callables", "check_warn_at", "declaration", "own_account", "user_name"]
+if TYPE_CHECKING:
+    from allowance.calls.books import Books
+    from allowance.calls.events import Hook
+    from allowance.calls.views import View
 
+__all__ = [
+    "UNSET",
+    "Given",
+    "Limit",
+    "Words",
+    "check_callables",
+    "declaration",
+    "label_for",
+    "patterns",
+    "user_name",
+]
 
 Limit: TypeAlias = Money | Literal[Unset.UNSET] | None
+
+Words: TypeAlias = str | Iterable[str]
+"""One word, or several."""
+
+
+class Given:
+    """What `budget` and `budgeted` were given alike, checked: see `budgeted` for what each of it means.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+    """
+
+    __slots__ = ("books", "declared", "hooks", "kind", "label", "project", "tags", "warn_at")
+
+    def __init__(
+        self,
+        *,
+        limit: Limit,
+        duration: str | None,
+        align: Alignment | None,
+        timezone: str | None,
+        uncapped: Uncapped | None,
+        label: str | None,
+        models: Words | None,
+        tags: Words,
+        kind: str,
+        project: str | None,
+        on_event: Hook | None,
+        warn_at: float | None,
+        books: Books | None,
+    ) -> None:
+        check_callables(on_event=on_event)
+        _check_warn_at(warn_at)
+        named = patterns(models)
+        self.declared = declaration(limit, duration, align, timezone, uncapped, named)
+        self.label = label_for(label, named)
+        self.tags = _tags(tags)
+        self.kind = kind
+        self.project = project
+        self.hooks = () if on_event is None else (on_event,)
+        self.warn_at = warn_at
+        self.books = books
+
+    @property
+    def own(self) -> bool:
+        """Whether they make a budget without a user: they name a limit."""
+        return self.declared is not None and self.declared.creates
+
+    def own_account(self, kind: str) -> tuple[Scope, View]:
+        """A budget that belongs to no user: to one block or one function, in memory, while it lives."""
+        key = AccountKey("", kind, uuid4().hex, self.label)
+        return Scope(key, self.declared), own_view(MemoryStore(), key)
+
+    def account(self, books: Books, user: str | int) -> tuple[Scope, View]:
+        """The budget of a user.
+
+        Raises:
+            ConfigurationError: no user can be called so.
+        """
+        project = books.project if self.project is None else self.project
+        key = account_key(project, self.kind, user_name(user), self.label)
+        return Scope(key, self.declared, books.default_terms), view_of(books.store, key)
+
+    def frame(self, books: Books, scope: Scope | None, view: View | None, *, is_call: bool = False) -> Frame:
+        """A frame in which this account pays."""
+        return Frame(
+            books, scope, view, hooks=self.hooks, warn_at=self.warn_at, tags=self.tags, is_call=is_call
+        )
 
 
 def declaration(
@@ -24,6 +109,7 @@ def declaration(
     align: Alignment | None = None,
     timezone: str | None = None,
     uncapped: Uncapped | None = None,
+    models: tuple[str, ...] | None = None,
 ) -> Declaration | None:
     """The terms that were written, or None where none were.
 
@@ -31,16 +117,67 @@ def declaration(
         ConfigurationError: a term is not one: the message lists what is.
     """
     nanos = None if limit is UNSET or limit is None else to_nanos(limit, what="limit")
-    if limit is UNSET and duration is align is timezone is uncapped is None:
+    if limit is UNSET and all(term is None for term in (duration, align, timezone, uncapped, models)):
         return None
-    check_terms(Terms(nanos, duration, align or "created", timezone or "UTC", uncapped or "shrink"))
-    return Declaration(nanos, duration, align, timezone, uncapped, creates=limit is not UNSET)
+    check_terms(
+        Terms(nanos, duration, align or "created", timezone or "UTC", uncapped or "shrink", models or ())
+    )
+    return Declaration(nanos, duration, align, timezone, uncapped, limit is not UNSET, models)
 
 
-def own_account(declared: Declaration, kind: str) -> tuple[Scope, View]:
-    """A budget that belongs to no user: to one block, or one function; in memory, for as long as it lives."""
-    key = AccountKey("", kind, uuid4().hex)
-    return Scope(key, declared), View(MemoryStore(), key)
+def patterns(models: Words | None) -> tuple[str, ...] | None:
+    """The patterns of ``models=``, each once; those of a set in the order of the alphabet.
+
+    Raises:
+        ConfigurationError: for what is no text, or blank; for none at all.
+    """
+    if models is None:
+        return None
+    named = _words(models, "models", 'a name or pattern, such as "gpt-4o*", or several')
+    if not named:
+        raise ConfigurationError("models= is empty: leave it out for a budget that counts every call.")
+    for pattern in named:
+        if not pattern.strip():
+            raise ConfigurationError(
+                f'models= takes names or patterns, such as "gpt-4o*", not {pattern!r:.60}.'
+            )
+    return named
+
+
+def label_for(label: str | None, models: tuple[str, ...] | None) -> str:
+    """The label of a budget: the one given, else its models joined by commas; ``""`` for the main one.
+
+    Raises:
+        ConfigurationError: no label can be so.
+    """
+    if label is not None and label != "":
+        return clean(label, "label")
+    if not models:
+        return ""
+    joined = ",".join(models)
+    if len(joined) > MAX_NAME:
+        raise ConfigurationError(
+            f"A budget without label= is labelled by its models, and these make {len(joined)} characters "
+            f'where one may have {MAX_NAME}: give it a label of its own, such as label="cheap".'
+        )
+    return clean(joined, "label")
+
+
+def _tags(tags: Words) -> tuple[str, ...]:
+    words = _words(tags, "tags", 'a word, such as "search", or several')
+    return tuple(dict.fromkeys([clean(tag, "tag") for tag in words]))
+
+
+def _words(given: object, what: str, wanted: str) -> tuple[str, ...]:
+    """One word or several, each once."""
+    if isinstance(given, str):
+        return (given,)
+    words = list(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else [given]
+    texts = [word for word in words if isinstance(word, str)]
+    if len(texts) < len(words):
+        raise ConfigurationError(f"{what}= takes {wanted}, not {given!r:.60}.")
+    # A set has no order, and would make another label in each process.
+    return tuple(dict.fromkeys(sorted(texts) if isinstance(given, (set, frozenset)) else texts))
 
 
 def user_name(user: object) -> str:
@@ -58,7 +195,7 @@ def user_name(user: object) -> str:
     )
 
 
-def check_warn_at(part: float | None) -> None:
+def _check_warn_at(part: float | None) -> None:
     """Refuse a threshold that is no part of a limit.
 
     Raises:

@@ -11,10 +11,39 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Account, AccountKey
     from allowance.stores.base import Store
 
-__all__ = ["View", "view_of"]
+__all__ = ["Family", "View", "own_view", "view_of"]
 
-MOST_VIEWS = 20_000
-"""How many accounts are remembered; beyond it the half that was made first is forgotten."""
+MOST_FAMILIES = 20_000
+"""How many users are remembered; beyond it the half that was seen first is forgotten."""
+
+
+class Family:
+    """The budgets of one user in one store, as far as this process has met with them.
+
+    Attributes:
+        views: one for each, by its label.
+        payee: the store and the user's main account, by which a reply is known to have been charged
+            (`allowance.calls.settled`); None for a budget that belongs to no user.
+    """
+
+    __slots__ = ("main", "payee", "store", "views")
+
+    def __init__(self, store: Store, main: AccountKey, *, named: bool) -> None:
+        self.store = store
+        self.main = main
+        self.payee = (store, main) if named else None
+        self.views: dict[str, View] = {}
+
+    def view(self, key: AccountKey) -> View:
+        """The process's one view of this account."""
+        view = self.views.get(key.label)
+        if view is None:
+            with _lock:
+                view = self.views.get(key.label)
+                if view is None:
+                    view = View(self, key)
+                    self.views = {**self.views, key.label: view}  # others may be walking through the old one
+        return view
 
 
 class View:
@@ -23,10 +52,11 @@ class View:
     ``cheap`` is the sum, in nano-dollars, of open holds that rest on a byte bound instead of a count.
     """
 
-    __slots__ = ("__weakref__", "account", "cheap", "key", "lock", "store", "warned")
+    __slots__ = ("__weakref__", "account", "cheap", "family", "key", "lock", "store", "warned")
 
-    def __init__(self, store: Store, key: AccountKey) -> None:
-        self.store = store
+    def __init__(self, family: Family, key: AccountKey) -> None:
+        self.family = family
+        self.store = family.store
         self.key = key
         self.account: Account | None = None
         self.cheap = 0
@@ -42,8 +72,8 @@ class View:
 
     def crossed(self, account: Account, posted: int, part: float) -> bool:
         """Whether this posting took the account past ``part`` of its limit, the first time in its window."""
-        limit = account.terms.limit
-        if account.key != self.key or not limit:
+        limit = account.limit
+        if not limit:
             return False
         line = limit * round(part * 1_000_000) // 1_000_000
         if account.spent < line or account.spent - posted >= line:
@@ -60,22 +90,28 @@ class View:
 
 
 _all: WeakSet[View] = WeakSet()
-_views: dict[tuple[Store, AccountKey], View] = {}
+_families: dict[tuple[Store, AccountKey], Family] = {}
 _lock = threading.Lock()
 
 
 def view_of(store: Store, key: AccountKey) -> View:
     """The process's one view of this account."""
-    view = _views.get((store, key))
-    if view is None:
+    main = key.main
+    family = _families.get((store, main))
+    if family is None:
         with _lock:
-            view = _views.get((store, key))
-            if view is None:
-                if len(_views) >= MOST_VIEWS:
-                    for old in list(_views)[: MOST_VIEWS // 2]:
-                        del _views[old]
-                view = _views[(store, key)] = View(store, key)
-    return view
+            family = _families.get((store, main))
+            if family is None:
+                if len(_families) >= MOST_FAMILIES:
+                    for old in list(_families)[: MOST_FAMILIES // 2]:
+                        del _families[old]
+                family = _families[(store, main)] = Family(store, main, named=True)
+    return family.view(key)
+
+
+def own_view(store: Store, key: AccountKey) -> View:
+    """The view of an account that belongs to no user; it lives as long as somebody holds on to it."""
+    return Family(store, key.main, named=False).view(key)
 
 
 def _after_fork() -> None:
