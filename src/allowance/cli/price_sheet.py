@@ -27,7 +27,6 @@ _UNITS: Final = {
     "image": "picture",
 }
 _ORDER: Final = (*PER_MILLION, *PER_UNIT)
-_ORDINARY: Final = "always"
 _SHOWN_DIGITS: Final = Context(prec=7)  # pictures priced by the pixel carry fifteen, most of them noise
 
 _RULES: Final = {
@@ -48,7 +47,7 @@ _RULES: Final = {
 
 _FALLBACKS: Final = (
     ("cache_read", "input", "cached input is billed as input"),
-    ("reasoning", "output", "reasoning as output"),
+    ("reasoning", "output", "reasoning is billed as output"),
 )
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -56,17 +55,20 @@ _MINUTES_A_DAY: Final = 24 * 60
 
 
 class Line(NamedTuple):
-    """One rate: the situation in which it holds, its name, its figure in US dollars, and for how much."""
+    """One rate: the situation in which it holds, its name, its figure in US dollars, and for how much.
+
+    ``ordinary`` says that it is the one that holds where nothing else does."""
 
     when: str
     rate: str
     usd: str
     per: str
+    ordinary: bool
 
 
 def lines(price: Price) -> Iterator[Line]:
     """Every rate of a price, the ordinary ones first, then situation by situation."""
-    yield from _rates(_ORDINARY if not price.variants else "ordinarily", price.rates)
+    yield from _rates("ordinarily" if price.variants else "always", price.rates, ordinary=True)
     for variant in sorted(price.variants, key=_place):
         yield from _rates(situation(variant), variant.rates)
 
@@ -125,9 +127,9 @@ def as_dict(asked: str, price: Price) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rates(when: str, rates: Mapping[str, Decimal]) -> Iterator[Line]:
+def _rates(when: str, rates: Mapping[str, Decimal], *, ordinary: bool = False) -> Iterator[Line]:
     for name in sorted(rates, key=_ORDER.index):
-        yield Line(when, name, figure(rates[name]), _UNITS[name])
+        yield Line(when, name, figure(rates[name]), _UNITS[name], ordinary)
 
 
 def _exact(rates: Mapping[str, Decimal]) -> dict[str, dict[str, str]]:

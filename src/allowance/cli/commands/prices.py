@@ -1,0 +1,180 @@
+"""``allowance prices``: what models cost, by which rule a name was found, and where the figures come from."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final
+
+from allowance.cli.exits import BadInput, Exit
+from allowance.cli.price_sheet import as_dict, fallbacks, figure, is_own, lines, rule_in_words
+from allowance.config import read_settings
+from allowance.manager import make_books
+from allowance.prices.overrides import read_overrides
+from allowance.prices.rates import PER_UNIT
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from decimal import Decimal
+
+    from allowance.cli.output import Console
+    from allowance.config import Settings
+    from allowance.prices.catalogue import Catalogue
+    from allowance.prices.price import Price
+
+__all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
+
+ABOUT: Final = (
+    "Show what a model costs: every rate, every situation that has rates of its own, which rule\n"
+    "found the name, and where the figures come from. Nothing is fetched."
+)
+EXAMPLES: Final = """
+allowance prices                            which prices there are
+allowance prices gpt-4o claude-sonnet-4-5
+allowance prices --search haiku             which names there are
+allowance prices refresh model_prices_and_context_window.json
+
+Prices of your own come first: put them into a JSON file such as
+  {"my-model": {"input": "2.50", "output": "10.00"}, "local/*": {"input": 0, "output": 0}}
+in US dollars per million tokens, and set ALLOWANCE_PRICES to its path.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which models."""
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="a model, as your program names it")
+    parser.add_argument("--search", metavar="TEXT", help="list the names that have TEXT in them")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Print them."""
+    settings = read_settings({})
+    catalogue = make_books(settings).catalogue
+    if args.search is not None:
+        if args.models:
+            raise BadInput("--search lists names; a MODEL shows one. Give one or the other.")
+        return _search(args.search, catalogue, settings, console)
+    if not args.models:
+        return _summary(catalogue, settings, console)
+    found = [(name, catalogue.find(name)) for name in args.models]
+    if console.json:
+        console.data([as_dict(name, price) for name, price in found])
+        return Exit.DONE
+    for place, (name, price) in enumerate(found):
+        if place:
+            console.line()
+        _show(name, price, console)
+    return Exit.DONE
+
+
+def _show(asked: str, price: Price, console: Console) -> None:
+    console.line(console.style(asked, "bold"))
+    limits = [
+        f"{tokens:,} tokens {way}"
+        for tokens, way in ((price.max_input_tokens, "in"), (price.max_output_tokens, "out"))
+        if tokens
+    ]
+    known = {
+        "found as": f"{price.model or asked}: {rule_in_words(price.rule)}",
+        "provider": price.provider,
+        "kind": price.mode and price.mode.replace("_", " "),
+        "at most": ", ".join(limits),
+        "source": "your own prices" if is_own(price) and price.source == "override" else price.source,
+        "as of": price.as_of,
+    }
+    console.fields([(name, value) for name, value in known.items() if value])
+    _rates(price, console)
+
+
+def _rates(price: Price, console: Console) -> None:
+    found = list(lines(price))
+    longest = max(len(line.rate) for line in found)
+    whole = max(len(line.usd.partition(".")[0]) for line in found)
+    decimals = max(len(line.usd.partition(".")[2]) for line in found)
+    when = None
+    for line in found:
+        if line.when != when:
+            when = line.when
+            console.line()
+            console.text(when, indent="  ", then="    ")
+        before, _, after = line.usd.partition(".")
+        amount = f"{f'${before}'.rjust(whole + 1)}.{after.ljust(decimals)}"
+        console.line(f"    {line.rate.ljust(longest)}  {amount}  per {line.per}")
+    if price.multipliers:
+        console.line()
+        console.line("  times, for all tokens")
+        for name, factor in price.multipliers.items():
+            console.line(f"    {name.ljust(longest)}  x {factor:f}")
+    if more := fallbacks(price):
+        console.line()
+        console.text(f"What has no rate of its own: {more}.", indent="  ")
+
+
+def _summary(catalogue: Catalogue, settings: Settings, console: Console) -> int:
+    data = catalogue.data
+    own = read_overrides(settings.prices) if settings.prices is not None else {}
+    where = "shipped with allowance" if settings.catalogue is None else str(settings.catalogue)
+    if console.json:
+        console.data(
+            {
+                "names": len(data.entries), "as_of": data.as_of, "sources": list(data.sources),
+                "catalogue": None if settings.catalogue is None else str(settings.catalogue),
+                "own": {"file": settings.prices, "names": sorted(own)},
+            }
+        )  # fmt: skip
+        return Exit.DONE
+    console.line(f"Prices of {len(data.entries):,} names of models are known.")
+    console.fields(
+        [
+            ("catalogue", where),
+            ("as of", f"{data.as_of}{_age(data.as_of)}"),
+            *[("source" if not place else "", source) for place, source in enumerate(data.sources)],
+            ("your own", f"{len(own):,}, in {settings.prices}" if own else "none (ALLOWANCE_PRICES)"),
+        ]
+    )
+    console.line()
+    console.line("One model:       allowance prices gpt-4o")
+    console.line("Find a name:     allowance prices --search haiku")
+    console.line("Newer prices:    allowance prices refresh --help")
+    return Exit.DONE
+
+
+def _age(as_of: str) -> str:
+    try:
+        days = (datetime.now(UTC).date() - date.fromisoformat(as_of)).days
+    except ValueError:
+        return ""
+    return " (today)" if days == 0 else f" ({days:,} days ago)" if days > 0 else ""
+
+
+def _search(text: str, catalogue: Catalogue, settings: Settings, console: Console) -> int:
+    words = text.lower().split()
+    if not words:
+        raise BadInput("--search needs a text, such as: allowance prices --search haiku")
+    own = read_overrides(settings.prices) if settings.prices is not None else {}
+    every = sorted({**dict.fromkeys(own), **catalogue.data.entries}, key=str.lower)
+    names = [name for name in every if all(word in name.lower() for word in words)]
+    if not names:
+        near = catalogue.near(text)
+        hint = f" The nearest: {', '.join(near)}." if near else ""
+        raise BadInput(f"No name has {text[:80]!r} in it.{hint}\nSee all: allowance prices --search /")
+    prices = ((name, own.get(name) or catalogue.find(name)) for name in names)
+    if console.json:
+        console.stream(as_dict(name, price) for name, price in prices)
+        return Exit.DONE
+    console.table(("model", "input", "output", "otherwise"), _rows(prices), "l..l")
+    console.line()
+    noun = "name" if len(names) == 1 else "names"
+    console.aside(f"{len(names):,} {noun}; US dollars per million tokens. All of one: allowance prices MODEL")
+    return Exit.DONE
+
+
+def _rows(prices: Iterator[tuple[str, Price]]) -> Iterator[Sequence[str]]:
+    for name, price in prices:
+        others = [line for line in lines(price) if line.rate in PER_UNIT]
+        otherwise = f"{others[0].usd} per {others[0].per}" if others else ""
+        yield name, _plain(price.input), _plain(price.output), otherwise
+
+
+def _plain(rate: Decimal | None) -> str:
+    return "-" if rate is None else figure(rate)
