@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import tiktoken
 
-__all__ = ["DEFAULT_ENCODING", "Vocabularies"]
+__all__ = ["DEFAULT_ENCODING", "ENCODINGS", "Vocabularies", "download_wanted", "find_vocabulary"]
 
 _log = logging.getLogger("allowance")
 
@@ -60,6 +60,19 @@ _SOURCES: Final = {
         r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
     ),
 }
+
+ENCODINGS: Final = tuple(_SOURCES)
+"""The vocabularies that counts are made with."""
+
+
+def find_vocabulary(name: str) -> Path | None:
+    """The file on this machine that holds the vocabulary, or None; nothing is downloaded."""
+    return next((path for path in _places(name) if _read(path, _SOURCES[name].sha256) is not None), None)
+
+
+def download_wanted() -> bool:
+    """Whether ``ALLOWANCE_DOWNLOAD_VOCABULARY`` lets a vocabulary that is not here be downloaded."""
+    return os.environ.get("ALLOWANCE_DOWNLOAD_VOCABULARY", "1") not in ("0", "false", "no", "off")
 
 
 class Vocabularies:
@@ -119,7 +132,7 @@ class Vocabularies:
                 return
         wanted = self._download
         if wanted is None:
-            wanted = os.environ.get("ALLOWANCE_DOWNLOAD_VOCABULARY", "1") not in ("0", "false", "no", "off")
+            wanted = download_wanted()
         if not wanted:
             self._missing[name] = "downloads are switched off"
             return

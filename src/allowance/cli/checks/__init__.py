@@ -1,0 +1,1 @@
+"""What `allowance doctor` looks at. Each check is a function that looks, changes nothing, and answers."""
