@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Console", "Styled"]
 
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_NARROWEST: Final = 40
+_NARROWEST: Final = 20
 _PAGE: Final = 500
 
 
@@ -143,8 +143,9 @@ class Console:
         """Print rows under headers; returns how many there were. Rows are taken in pages of 500.
 
         ``align`` has a letter for each column: ``l`` a text, which is cut where the line would be too long;
-        ``r`` to the right, never cut; ``.`` an amount, aligned at its point, never cut; ``b`` a bar, which
-        goes first where there is no room. Where even that is too wide, each row is printed as fields.
+        ``i`` an id, to the left, never cut; ``r`` to the right, never cut; ``.`` an amount, aligned at its
+        point, never cut; ``b`` a bar, which goes first where there is no room. Where even that is too wide,
+        each row is printed as fields.
         """
         from allowance.cli.tables import Layout
 

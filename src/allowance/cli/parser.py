@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol, cast
 
@@ -105,7 +106,7 @@ def parse(argv: Sequence[str], console: Console) -> Invocation | None:
     if name not in COMMANDS:
         raise BadInput(_no_command(name))
     module = _module(COMMANDS[name])
-    parser = _parser(name, module)
+    parser = _parser(name, module, console)
     if {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         console.stdout.write(parser.format_help())
         return None
@@ -128,10 +129,10 @@ def _module(command: Command) -> CommandModule:
     return cast("CommandModule", import_module(f"allowance.cli.commands.{command.module}"))
 
 
-def _parser(name: str, module: CommandModule) -> Parser:
+def _parser(name: str, module: CommandModule, console: Console) -> Parser:
     parser = Parser(
         prog=f"allowance {name}",
-        description=module.ABOUT,
+        description=textwrap.fill(" ".join(module.ABOUT.split()), console.width - 2),
         epilog=f"examples:\n{_indented(module.EXAMPLES)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

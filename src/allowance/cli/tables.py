@@ -21,7 +21,7 @@ class Layout:
     """The columns of one table, which grow from page to page and never shrink."""
 
     def __init__(self, headers: Sequence[str], align: str) -> None:
-        if len(align) != len(headers) or set(align) - set("lr.b"):
+        if len(align) != len(headers) or set(align) - set("lir.b"):
             raise ValueError(f"{align!r} does not align {len(headers)} columns")
         self.headers = tuple(headers)
         self.align = align
@@ -32,7 +32,7 @@ class Layout:
         """The lines of some rows, with the headers before the first."""
         texts = [[clean(_text(cell)) for cell in row] for row in rows]
         self._measure(texts)
-        widths = self._fitted(console.width) if console.cuts else self.widths
+        widths = self._fitted(console.width)
         if widths is None:
             for row in rows:
                 yield from self._as_fields(row, console)
@@ -83,7 +83,7 @@ class Layout:
             text = clean(_text(cell))
             if kind == ".":
                 text = self._pointed(text, column)
-            if kind == "l":
+            if kind == "l" and console.cuts:
                 text = cut(text, width, console.ellipsis)
             text = pad(text, width, right=kind in "r.")
             pieces += [_GAP] if pieces else []
