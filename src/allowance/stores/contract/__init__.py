@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from allowance.stores.contract.bench import ManualClock
 from allowance.stores.contract.books import BookContract
+from allowance.stores.contract.families import FamilyContract
 from allowance.stores.contract.holds import HoldContract
+from allowance.stores.contract.keeping import KeepingContract
 
 __all__ = ["ManualClock", "StoreContract"]
 
 
-class StoreContract(HoldContract, BookContract):
+class StoreContract(HoldContract, BookContract, FamilyContract, KeepingContract):
     """Subclass it, and say in ``make_store`` how a new, empty store is made."""

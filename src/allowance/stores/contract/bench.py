@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from allowance.ledger.holds import Verdict
-    from allowance.ledger.records import Denial
+    from allowance.ledger.records import Account, Denial
     from allowance.stores.base import Store
 
-__all__ = ["ALICE", "BOB", "DAY", "MINUTE", "START", "TEAM", "Bench", "ManualClock", "budget"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "DAY",
+    "GPT",
+    "MINUTE",
+    "MONTH",
+    "START",
+    "TEAM",
+    "Bench",
+    "ManualClock",
+    "budget",
+]
 
 E = TypeVar("E", bound=Exception)
 T = TypeVar("T")
@@ -33,6 +45,10 @@ START: Final = 1_772_323_200_000_000
 ALICE: Final = AccountKey("app", "user", "alice")
 BOB: Final = AccountKey("app", "user", "bob")
 TEAM: Final = AccountKey("app", "team", "red")
+MONTH: Final = ALICE._replace(label="month")
+"""A second budget of Alice's, for all calls."""
+GPT: Final = ALICE._replace(label="gpt")
+"""A third one, which tests give to some models."""
 
 
 class ManualClock:
@@ -101,6 +117,9 @@ class Bench:
         bounded: bool = True,
         ttl: int = 15 * MINUTE,
         replacing: str | None = None,
+        model: str | None = "a-model",
+        tags: tuple[str, ...] = (),
+        owner: str = "",
     ) -> Grant | Denial:
         """Reserve a capped call's amount, or an uncapped one's where floor or ceiling differ."""
         return self.store.reserve(
@@ -114,7 +133,9 @@ class Bench:
                 bounded=bounded,
                 ttl=ttl,
                 replacing=replacing,
-                model="a-model",
+                model=model,
+                tags=tags,
+                owner=owner,
             )
         )
 
@@ -133,6 +154,14 @@ class Bench:
     def settle(self, hold_id: str, amount: int, *scopes: Scope) -> int:
         """Settle, and say how much was posted."""
         return self.store.settle(Posting(hold_id, amount, scopes=scopes)).posted
+
+    def define(self, key: AccountKey = ALICE, limit: int | None = 100, **terms: Any) -> Account:
+        """Make a budget, or change one, as an operator does."""
+        return self.store.define(key, Declaration(limit=limit, creates=True, **terms))
+
+    def spend(self, hold_id: str, amount: int, *scopes: Scope, **more: Any) -> int:
+        """Post what a call without a hold has cost, and say how much was posted."""
+        return self.store.settle(Posting(hold_id, amount, scopes or (Scope(ALICE),), **more)).posted
 
     def figures(self, key: AccountKey = ALICE) -> tuple[int, int]:
         """What is spent and held."""
