@@ -66,12 +66,16 @@ class HoldRow:
 
 
 class Verdict(NamedTuple):
-    """What is granted. ``refused_by`` is the position of the account that refuses, or None."""
+    """What is granted. ``refused_by`` is the position of the account that refuses, or None.
+
+    ``least`` is what had to be left for it, said only where it is refused.
+    """
 
     amount: int
     refused_by: int | None = None
     temporary: bool = False
     clamped: bool = False
+    least: int = 0
 
 
 def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> Verdict:
@@ -106,7 +110,7 @@ def admit(accounts: Sequence[Account], ask: Ask, freed: Sequence[int] = ()) -> V
         amount = min(want, room)
     else:
         unspent = [limit - account.spent for account in accounts if (limit := account.limit) is not None]
-        return Verdict(want, refused_by=tightest, temporary=_fits(min(unspent), least))
+        return Verdict(want, refused_by=tightest, temporary=_fits(min(unspent), least), least=least)
     return Verdict(amount, clamped=clamping and amount < want)
 
 

@@ -65,7 +65,7 @@ def reserve(tables: Tables, ask: Ask, now: int) -> Grant | Denial:
     accounts = gather(tables, scopes, model, now)
     old = None if replacing is None else _open_hold(tables, replacing)
     freed = () if old is None else [_freed(old, account) for account in accounts]
-    amount, refused_by, temporary, clamped = admit(accounts, ask, freed)
+    amount, refused_by, temporary, clamped, _ = admit(accounts, ask, freed)
     if refused_by is not None:
         return Denial(accounts[refused_by], amount, temporary, expired)
     if old is not None:
