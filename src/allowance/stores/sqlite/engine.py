@@ -81,10 +81,15 @@ class Engine:
                     self._transact(batch)
                 finally:
                     lock_file.release()
-            except (sqlite3.Error, StoreError, ConfigurationError) as error:
-                for operation in batch:
-                    # One for each thread: a raised error carries its thread's traceback.
-                    operation.error = copy(self._translated(error))
+            except Exception as error:
+                if len(batch) == 1:
+                    batch[0].error = self._translated(error)
+                elif isinstance(error, (sqlite3.Error, StoreError, ConfigurationError)):
+                    for operation in batch:
+                        # One for each thread: a raised error carries its thread's traceback.
+                        operation.error = copy(self._translated(error))
+                else:
+                    raise
 
     def _transact(self, batch: Sequence[Operation]) -> None:
         connection, tables = self._opened()
@@ -92,8 +97,12 @@ class Engine:
         try:
             before = connection.total_changes
             self._latest = max(self._latest, tables.begin())
-            for operation in batch:
-                self._perform(operation, connection, tables)
+            if len(batch) == 1:
+                # The whole transaction is its own: what it raises undoes that.
+                batch[0].result = batch[0].action(tables)
+            else:
+                for operation in batch:
+                    self._perform(operation, connection, tables)
             if connection.total_changes != before:
                 tables.keep_clock(self._latest)
             connection.execute("COMMIT")

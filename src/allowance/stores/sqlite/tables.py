@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from allowance.errors import StoreCorruptError
 from allowance.ledger.holds import HoldRow, fingerprint
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Posting
 
 __all__ = ["SQLiteTables"]
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder each time
 
 
 class SQLiteTables:
@@ -295,7 +297,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _dump_windows(windows: Sequence[tuple[AccountKey, int]]) -> str:
-    return json.dumps([[*key, start] for key, start in windows], ensure_ascii=False)
+    return _encode([[*key, start] for key, start in windows])
 
 
 @lru_cache(maxsize=1024)
