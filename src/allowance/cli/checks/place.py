@@ -32,7 +32,7 @@ def place_checks(path: str) -> Iterator[Check]:
         except BudgetError as error:
             yield Check("place", "problem", str(error))
             return
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not _may(there, os.W_OK | os.X_OK):
         yield Check(
             "directory",
             "problem",
@@ -53,11 +53,16 @@ def _nearest(directory: str) -> str:
     return directory
 
 
+def _may(path: str, mode: int) -> bool:
+    # As what the process acts as, which is what opening a file goes by.
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _permissions(path: str) -> Check:
     if sys.platform == "win32":
         return Check("permissions", "ok", "as Windows gives them to files in this directory")
     found = [path + ending for ending in _BESIDE if os.path.exists(path + ending)]
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not _may(path, os.R_OK | os.W_OK):
         owner = os.stat(path).st_uid
         return Check(
             "permissions",

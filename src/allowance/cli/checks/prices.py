@@ -79,6 +79,6 @@ def _vocabulary(name: str) -> Check:
     return Check(
         name,
         "note",
-        f"the vocabulary is not on this machine. {fetched} texts count as their bytes: several times too much.",
+        f"the vocabulary is not on this machine. {fetched} texts count as their bytes, which is too much.",
         "Install litellm, which carries it, or set TIKTOKEN_CACHE_DIR to a directory that holds it.",
     )

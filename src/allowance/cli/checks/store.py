@@ -35,6 +35,8 @@ __all__ = ["store_checks"]
 _PATIENCE: Final = 2.0
 """Seconds after which the look at the file's pages is given up: `allowance audit` looks at all."""
 
+_STEPS: Final = 10_000  # of SQLite's, between two looks at the clock
+
 _AHEAD: Final = 60_000_000  # microseconds by which the store's time may be ahead: clocks are stepped
 
 
@@ -171,20 +173,24 @@ def _counts(connection: sqlite3.Connection) -> Check:
     (accounts,) = connection.execute("SELECT count(*) FROM account").fetchone()
     (held,) = connection.execute("SELECT count(*) FROM hold WHERE state = 'held'").fetchone()
     (expired,) = connection.execute("SELECT count(*) FROM hold WHERE state = 'expired'").fetchone()
-    text = f"{accounts:,} budgets, {held:,} open calls"
+    text = f"{_counted(accounts, 'budget')}, {_counted(held, 'open call')}"
     if expired:
         return Check(
             "contents",
             "note",
-            f"{text}, {expired:,} calls charged unconfirmed because their process died.",
+            f"{text}, {_counted(expired, 'call')} charged unconfirmed, because nobody told what it cost.",
             "allowance show USER lists them; allowance release ID gives one back.",
         )
     return Check("contents", "ok", text)
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _pages(connection: sqlite3.Connection) -> Check:
     deadline = time.monotonic() + _PATIENCE
-    connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
+    connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
     try:
         rows = connection.execute("PRAGMA quick_check(3)").fetchall()
     except sqlite3.OperationalError as error:

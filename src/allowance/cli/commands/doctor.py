@@ -64,7 +64,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     found: list[Check] = []
     with console.progress(None, "Looking") as progress:
         for title, checks in groups:
-            console.title(title)
+            if found:
+                console.line()
+            console.line(console.style(title, "bold"))
             for check in checks:
                 progress.advance()
                 _print_check(check, console)
