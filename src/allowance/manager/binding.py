@@ -92,8 +92,11 @@ class Bound:
         return f"<BudgetManager of project {self.project_name!r} in {self.store.url}>"
 
     def _key(self, user: str | int, kind: str = "user", label: str = "") -> AccountKey:
-        key = account_key(self.project_name, kind, user_name(user))
-        return key._replace(label=label) if label else key
+        return account_key(self.project_name, kind, user_name(user), label)
+
+    @property
+    def _project(self) -> str:
+        return account_key(self.project_name, "user", "any").project  # as keys have it: normalized
 
     def _account(self, user: str | int, kind: str = "user", label: str = "") -> Account:
         """One budget as it stands now.

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from allowance.calls import lifeline
 from allowance.calls.block import budget as budget_around
 from allowance.calls.budgeted import budgeted as budgeted_function
+from allowance.ledger.accounts import open_account
+from allowance.ledger.records import Scope, Terms
+from allowance.ledger.windows import parse_zone
+from allowance.manager.explaining import explanation
 from allowance.manager.litellm_names import LiteLLMNames
 from allowance.manager.operating import Operations
+from allowance.manager.reporting import report_of, windows_of
+from allowance.manager.times import to_micros
+from allowance.manager.twins import twin
+from allowance.manager.user_cost import import_users, write_users
+from allowance.stores.memory import system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
 
     from allowance.calls.budgeted import User
+    from allowance.ledger.records import Account
     from allowance.manager.records import (
         Explanation,
         ImportReport,
@@ -60,7 +71,10 @@ class BudgetManager(LiteLLMNames, Operations):
 
     def history(self, user: str | int, *, kind: str = "user", label: str = "") -> list[WindowSummary]:
         """The windows of a budget in which something was posted, and the present one, newest last."""
-        raise NotImplementedError
+        lifeline.catch_up()
+        account = self._account(user, kind, label)
+        entries = list(self.store.entries(account.key))
+        return windows_of(self._account(user, kind, label), entries)
 
     def report(
         self,
@@ -80,13 +94,22 @@ class BudgetManager(LiteLLMNames, Operations):
 
         Args:
             since, until: of calls reserved in ``since <= at < until``.
-            timezone: the IANA zone of the days.
+            timezone: the IANA zone of the days, and of a ``since`` or ``until`` that names none.
             progress: called now and then with the number of lines read so far.
+
+        Raises:
+            ConfigurationError: an argument is not one.
         """
-        raise NotImplementedError
+        lifeline.catch_up()
+        zone = parse_zone(timezone)
+        start = None if since is None else to_micros(since, what="since", zone=zone)
+        end = None if until is None else to_micros(until, what="until", zone=zone)
+        entries = self.store.entries(since=start, until=end)
+        return report_of(entries, by, project=self._project, kind=kind, timezone=timezone, progress=progress)
 
     def explain(
         self,
+        /,
         user: str | int,
         *,
         model: str | None = None,
@@ -103,8 +126,13 @@ class BudgetManager(LiteLLMNames, Operations):
 
         Raises:
             UnknownUserError: there is no such budget, and no default terms.
+            ConfigurationError: the arguments cannot be a call's.
         """
-        raise NotImplementedError
+        lifeline.catch_up()
+        family = self._family_or_default(user, kind)
+        holds = list(self.store.holds(family[0].key.main))
+        given = {"messages": messages, "max_tokens": max_tokens, **call}
+        return explanation(self.books, family, holds, model, given)
 
     def import_user_cost(
         self, path: str | PathLike[str], *, progress: Callable[[int, int], object] | None = None
@@ -114,11 +142,14 @@ class BudgetManager(LiteLLMNames, Operations):
         Args:
             progress: called now and then with the number of users done, and of all.
         """
-        raise NotImplementedError
+        return import_users(self.books, path, progress)
 
     def export_user_cost(self, path: str | PathLike[str] | None = None) -> dict[str, dict[str, Any]]:
         """All users as LiteLLM's ``user_cost.json`` has them; written to ``path``, whole or not at all."""
-        raise NotImplementedError
+        users = self.user_dict
+        if path is not None:
+            write_users(path, users)
+        return users
 
     def budget(self, user: str | int | None = None, **terms: Any) -> budget_around:
         """`allowance.budget`, in this manager's store and project."""
@@ -127,3 +158,20 @@ class BudgetManager(LiteLLMNames, Operations):
     def budgeted(self, user: User = None, **terms: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """`allowance.budgeted`, in this manager's store and project."""
         return budgeted_function(user, books=self.books, **terms)
+
+    ahistory = twin(history)
+    areport = twin(report)
+    aexplain = twin(explain)
+    aimport_user_cost = twin(import_user_cost)
+    aexport_user_cost = twin(export_user_cost)
+
+    def _family_or_default(self, user: str | int, kind: str) -> list[Account]:
+        """The budgets that a call would count on: the main one, which it would make, and the others."""
+        key, default = self._key(user, kind), self.books.default_terms
+        family = self.store.family(key)
+        if family and not family[0].key.label:
+            return family
+        if not family and default is None:
+            return self._family(user, kind)  # raises, naming the projects that know the user
+        made = open_account(Scope(key, default=default or Terms(limit=None)), system_clock())
+        return family if made is None else [made, *family]

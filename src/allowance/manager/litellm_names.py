@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from allowance.errors import ConfigurationError
+from allowance.calls import lifeline
+from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.manager.binding import Bound
 from allowance.manager.measuring import projection, receipt
 from allowance.manager.terms import declared_terms
@@ -144,7 +146,8 @@ class LiteLLMNames(Bound):
         already, inside ``budget`` or ``budgeted``, is not charged again (R3).
 
         Returns:
-            ``{"user": record}``, as the budget stands then.
+            ``{"user": record}``, as the budget stands then. Where the store does not answer the cost is kept
+            and posted once it does (R14): the record is empty then.
 
         Raises:
             UnknownUserError: there is no such budget, and no default terms.
@@ -155,9 +158,16 @@ class LiteLLMNames(Bound):
         posting = receipt(self.books, key, completion_obj, model, input_text, output_text)
         if posting is None:
             return {"user": self._record(self._account(user))}
-        settled = self.store.settle(posting)
-        account = next(account for account in settled.accounts if account.key == key)
-        return {"user": self._record(account)}
+        try:
+            accounts = self.store.settle(posting).accounts
+        except StoreUnavailableError as error:
+            log.warning("%s did not take a cost; it will be tried again. %s", self.store.url, error)
+            lifeline.retry(self.store, partial(self.store.settle, posting))
+            return {"user": {}}
+        record = self._record(next(account for account in accounts if account.key == key))
+        model_cost = record.get("model_cost", {})
+        model_cost.setdefault(posting.model or "", 0.0)  # a call that cost nothing was a call too
+        return {"user": {"current_cost": 0.0, **record, "model_cost": model_cost}}
 
     def reset_cost(
         self, user: str | int, *, kind: str = "user", label: str | None = None, reason: str = "reset by hand"
@@ -215,4 +225,4 @@ class LiteLLMNames(Bound):
         return [account for account in accounts if account.key.kind == "user" and not account.key.label]
 
     def _record(self, account: Account) -> dict[str, Any]:
-        return user_record(account, self.store.model_costs(account.key))
+        return user_record(account, self.store.model_costs(account.key) if account.spent else {})

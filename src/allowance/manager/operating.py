@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from allowance.calls import lifeline
-from allowance.errors import ConfigurationError
+from allowance.ledger.models import applies
 from allowance.ledger.names import DELETED
 from allowance.manager.binding import Bound
-from allowance.manager.terms import labelled, operators_terms
+from allowance.manager.terms import labelled, operators_terms, signed_nanos
 from allowance.manager.times import to_micros
-from allowance.manager.twins import twin
+from allowance.manager.twins import listed, twin
 from allowance.manager.views import hold_status, status_of
 from allowance.money import UNSET, to_nanos, to_usd
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from allowance.calls.terms import Limit
-    from allowance.ledger.records import Alignment, Entry, Uncapped
+    from allowance.ledger.records import Alignment, Entry, Hold, Uncapped
     from allowance.manager.records import BudgetStatus, HoldStatus
     from allowance.manager.times import Moment
     from allowance.money import Money
@@ -50,8 +49,13 @@ class Operations(Bound):
         """US dollars that are left: the least over the user's budgets that count calls to this model.
 
         Without a model, over those that count every call. None where nothing is limited.
+
+        Raises:
+            UnknownUserError: there is no such budget.
         """
-        raise NotImplementedError
+        counting = [account for account in self._family(user, kind) if applies(account.terms, model)]
+        left = [account.remaining for account in counting if account.remaining is not None]
+        return to_usd(min(left)) if left else None
 
     def set_budget(
         self,
@@ -124,9 +128,15 @@ class Operations(Bound):
     ) -> BudgetStatus:
         """Add to what was spent, by hand; a negative amount takes away, to zero at most.
 
-        The amount counts on this one budget of the user's. With an ``adjustment_id`` the same counts once.
+        It counts on this one budget of the user's. With an ``adjustment_id`` the same counts once.
+
+        Raises:
+            UnknownUserError: there is no such budget.
+            ConfigurationError: the amount is no number of US dollars.
         """
-        raise NotImplementedError
+        lifeline.catch_up()
+        key, nanos = self._key(user, kind, label), signed_nanos(amount)
+        return status_of(self.store.adjust(key, nanos, reason=reason, adjustment_id=adjustment_id))
 
     def delete_user(
         self, user: str | int, *, kind: str = "user", label: str | None = None
@@ -142,15 +152,25 @@ class Operations(Bound):
         return tuple(map(status_of, self.store.remove(self._key(user, kind, label or ""))))
 
     def holds(self, user: str | int | None = None, *, kind: str = "user") -> list[HoldStatus]:
-        """Open and expired holds on a user's budgets, or on all of this project, oldest first."""
-        raise NotImplementedError
+        """Open and expired holds on a user's budgets, or on all of this project, oldest first.
+
+        Raises:
+            UnknownUserError: there is no such budget.
+        """
+        if user is None:
+            return [hold_status(hold) for hold in self._project_holds()]
+        # Every call on one of a user's budgets counts on the main one too.
+        return [hold_status(hold) for hold in self.store.holds(self._family(user, kind)[0].key.main)]
 
     def release(self, call_id: str, *, reason: str = "") -> HoldStatus | None:
-        """Let a hold go: its call was not made, or cost nothing. An expired one gives back what it was charged.
+        """Let a hold go, whose call was not made or cost nothing; an expired one gives back its charge.
 
-        Of a settled or released one nothing changes. None where the id is unknown here.
+        Returns it as it stands then; None where this project has no open or expired hold of this id.
         """
-        raise NotImplementedError
+        if not any(hold.hold_id == call_id for hold in self._project_holds()):
+            return None
+        hold = self.store.release(call_id, reason=reason or "released by hand")
+        return None if hold is None else hold_status(hold)
 
     def entries(
         self,
@@ -163,13 +183,34 @@ class Operations(Bound):
     ) -> Iterator[Entry]:
         """Lines of the ledger with ``since <= at < until``, as they were posted.
 
-        Those of one budget, or of all in this project, removed ones too.
+        Those of one budget, or of all in this project, removed ones too. A time without a zone is in UTC.
         """
-        raise NotImplementedError
+        lifeline.catch_up()
+        key = None if user is None else self._key(user, kind, label)
+        start = None if since is None else to_micros(since, what="since")
+        end = None if until is None else to_micros(until, what="until")
+        for entry in self.store.entries(key, since=start, until=end):
+            if entry.key.project == self._project:
+                yield entry
 
     def audit(self) -> list[str]:
         """Recompute every figure of the store, of all projects (R2); each difference in words."""
         return self.store.audit()
 
+    astatus = twin(status)
+    astatuses = listed(statuses)
+    aremaining = twin(remaining)
+    aset_budget = twin(set_budget)
+    aadd_budget = twin(add_budget)
+    aadjust = twin(adjust)
+    adelete_user = twin(delete_user)
+    aholds = twin(holds)
+    arelease = twin(release)
+    aentries = listed(entries)
+    aaudit = twin(audit)
 
-_ = (Any, uuid4, ConfigurationError, hold_status, to_usd, twin)
+    def _project_holds(self) -> Iterator[Hold]:
+        lifeline.catch_up()
+        for hold in self.store.holds():
+            if any(key.project == self._project for key, _ in hold.windows):
+                yield hold

@@ -186,11 +186,12 @@ class BudgetAnswer(_Record):
     Attributes:
         budget: the budget as it stands.
         applies: False where the budget is for other models; such a one never refuses.
-        needs: what the call must have left here at least, by this budget's policy for uncapped calls.
+        needs: what the call must have left at least; where it fits, what it would hold.
         fits: whether that is left.
         temporary: it does not fit now, and would if no calls were open.
-        fits_at: when it fits at the latest if nothing else is spent: now (None where it fits), when the open
-            holds have ended, or when the window turns. None where it never will.
+        fits_at: when it will fit, if nothing else is spent: when the window turns, or (``temporary``) when
+            the terms of the open holds are over, unless they are renewed or used up. None where it fits
+            now, and where waiting does not help.
     """
 
     budget: BudgetStatus
@@ -210,11 +211,11 @@ class Explanation(_Record):
         fits: what a reserve would decide now.
         reason: the answer in words, with the figures.
         price_known: False where no price is known for the model: refused where a limit is in force.
-        needs: what the call must have left at least, in US dollars.
-        wants: what it would hold if there is enough.
+        needs: US dollars that must be left at least; where it fits, what the call would hold.
+        wants: what it would hold if there was enough.
         temporary: only open holds stand in the way.
-        fits_at: when all budgets will admit it if nothing else is spent; None: now, or (where it does not
-            fit) never.
+        fits_at: when all budgets will admit it, see `BudgetAnswer`; None where it fits now, and where waiting
+            does not help.
         budgets: each budget's own answer.
         holds: the open holds that lie on them, oldest first.
     """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from allowance.calls.terms import UNSET, declaration
+from allowance.calls.terms import declaration
 from allowance.errors import ConfigurationError
 from allowance.ledger.records import Declaration
 from allowance.ledger.windows import FOREVER
 from allowance.manager.times import to_micros
+from allowance.money import to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from allowance.manager.times import Moment
     from allowance.money import Money
 
-__all__ = ["declared_terms", "operators_terms"]
+__all__ = ["declared_terms", "labelled", "operators_terms", "signed_nanos"]
 
 
 def declared_terms(
@@ -78,4 +80,17 @@ def labelled(key: AccountKey, models: tuple[str, ...] | None) -> AccountKey:
     return key._replace(label=",".join(models)) if models and not key.label else key
 
 
-_ = UNSET
+def signed_nanos(amount: Any) -> int:
+    """Nano-dollars of an amount that may be below zero.
+
+    Raises:
+        ConfigurationError: for what is no number of US dollars.
+    """
+    if isinstance(amount, str):
+        text = amount.strip()
+        return -to_nanos(text[1:]) if text.startswith("-") else to_nanos(text)
+    if isinstance(amount, Decimal):
+        return -to_nanos(amount.copy_abs()) if amount.is_signed() else to_nanos(amount)
+    if isinstance(amount, (int, float)) and not isinstance(amount, bool) and amount < 0:
+        return -to_nanos(-amount)
+    return to_nanos(amount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeAlias
 
 from allowance.errors import ConfigurationError
@@ -18,8 +18,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
-def to_micros(moment: Moment, *, what: str) -> int:
+def to_micros(moment: Moment, *, what: str, zone: tzinfo = UTC) -> int:
     """Microseconds since 1970, as the ledger has times. ``what`` names the time in the error's message.
+
+    What names no zone is taken to be in ``zone``.
 
     Raises:
         ConfigurationError: for what is no time, or one that is not between the years 1970 and 9999.
@@ -36,7 +38,7 @@ def to_micros(moment: Moment, *, what: str) -> int:
     if not isinstance(moment, datetime):
         raise _refused(moment, what)
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     if not EPOCH <= moment < _LAST:
         raise _refused(moment, what)
     return (moment - EPOCH) // _MICROSECOND

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from allowance.calls.edges import run as run_in_edge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from allowance.stores.base import Store
 
-__all__ = ["twin"]
+__all__ = ["listed", "twin"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +36,24 @@ def twin(method: Callable[Concatenate[M, P], T]) -> Callable[Concatenate[M, P], 
     async def run(manager: M, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await run_in_edge(partial(method, manager, *args, **kwargs), blocking=manager.store.blocking)
 
-    run.__name__ = f"a{method.__name__}"
-    run.__qualname__ = run.__qualname__.replace(method.__name__, run.__name__)
-    run.__doc__ = f"`{method.__name__}`, without blocking the event loop."
+    _name(run, method)
     return run
+
+
+def listed(
+    method: Callable[Concatenate[M, P], Iterator[T]],
+) -> Callable[Concatenate[M, P], Coroutine[Any, Any, list[T]]]:
+    """`twin` of a method that gives an iterator: it gives the whole list."""
+
+    @wraps(method)
+    def whole(manager: M, /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        return list(method(manager, *args, **kwargs))
+
+    return twin(whole)
+
+
+def _name(run: Callable[..., Any], method: Callable[..., Any]) -> None:
+    name = f"a{method.__name__}"
+    run.__qualname__ = run.__qualname__.removesuffix(method.__name__) + name
+    run.__name__ = name
+    run.__doc__ = f"`{method.__name__}`, without blocking the event loop."
