@@ -14,7 +14,7 @@ from allowance.prices.rates import PER_UNIT
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from allowance.cli.output import Console
@@ -162,18 +162,27 @@ def _search(text: str, catalogue: Catalogue, settings: Settings, console: Consol
     if console.json:
         console.stream(as_dict(name, price) for name, price in prices)
         return Exit.DONE
-    console.table(("model", "input", "output", "otherwise"), _rows(prices), "l..l")
+    _print_names(list(prices), console)
     console.line()
     noun = "name" if len(names) == 1 else "names"
     console.aside(f"{len(names):,} {noun}; US dollars per million tokens. All of one: allowance prices MODEL")
     return Exit.DONE
 
 
-def _rows(prices: Iterator[tuple[str, Price]]) -> Iterator[Sequence[str]]:
-    for name, price in prices:
-        others = [line for line in lines(price) if line.rate in PER_UNIT]
-        otherwise = f"{others[0].usd} per {others[0].per}" if others else ""
-        yield name, _plain(price.input), _plain(price.output), otherwise
+def _print_names(prices: Sequence[tuple[str, Price]], console: Console) -> None:
+    # The names come last, where a long one has the most room: they are there to be copied.
+    rows = [(_plain(price.input), _plain(price.output), _by_unit(price), name) for name, price in prices]
+    if any(other for _, _, other, _ in rows):
+        console.table(("input", "output", "otherwise", "model"), rows, "..ll")
+    else:
+        console.table(("input", "output", "model"), [(*row[:2], row[3]) for row in rows], "..l")
+
+
+def _by_unit(price: Price) -> str:
+    """What a model costs that is not billed by tokens."""
+    if price.input is not None or price.output is not None:
+        return ""
+    return next((f"{line.usd} per {line.per}" for line in lines(price) if line.rate in PER_UNIT), "")
 
 
 def _plain(rate: Decimal | None) -> str:
