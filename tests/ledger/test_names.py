@@ -17,6 +17,16 @@ def test_equal_to_the_eye_is_equal() -> None:
     assert account_key("app", "user", "zoe\u0308") == account_key("app", "user", "zo\u00eb")
 
 
+def test_the_main_budget_has_no_label_and_removed_ones_have_their_own_kind() -> None:
+    assert account_key("app", "user", "alice").label == ""
+    assert account_key("app", "user", "alice", "month").main == account_key("app", "user", "alice")
+    with pytest.raises(ConfigurationError, match="another word"):
+        account_key("app", "deleted", "alice")
+    for label in (" ", "a\0", 5, "x" * 513, None):
+        with pytest.raises(ConfigurationError, match="label"):
+            account_key("app", "user", "alice", label)
+
+
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [

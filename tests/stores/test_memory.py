@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,44 @@ def test_a_sum_counts_where_its_newest_part_lies_so_that_no_spend_is_lost(
     assert store.define(KEY, Declaration(duration="1h")).spent >= 5
     assert store.audit() == []
     assert store.define(KEY, Declaration(duration="forever")).spent == 35
+
+
+def test_old_entries_are_folded_by_model_and_costs_still_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KEPT_LINES", 10)
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    for number in range(300):
+        if number % 40 == 0:
+            clock.advance(HOUR)
+        # Few models and more than are folded; late ones of windows that are over among them.
+        model = f"m{number % 3 if number < 150 else number % 17}"
+        at = clock.now - HOUR if number % 7 == 0 else None
+        store.settle(Posting(f"h{number}", number, (SCOPE,), model, at=at))
+        assert store.audit() == []
+    entries = list(store.entries(KEY))
+    assert sum(entry.amount for entry in entries) == sum(range(300))
+    assert len(entries) <= 2 * 17 + 20
+    assert [entry.seq for entry in entries] == sorted(entry.seq for entry in entries)
+    forever = store.define(KEY, Declaration(duration="forever", created_at=0))
+    assert forever.spent == sum(range(300))
+    expected: Counter[str | None] = Counter()
+    for number in range(300):
+        expected[f"m{number % 3 if number < 150 else number % 17}"] += number
+    assert store.model_costs(KEY) == expected
+
+
+def test_a_family_is_found_by_its_name_and_forgotten_when_it_is_removed() -> None:
+    store = MemoryStore(clock=ManualClock())
+    labelled = [KEY._replace(label=label) for label in ("b", "a", "c")]
+    for key in labelled:
+        store.define(key, Declaration(limit=5, creates=True))
+    assert [account.key.label for account in store.family(KEY)] == ["a", "b", "c"]
+    store.remove(labelled[1])
+    assert [account.key.label for account in store.family(labelled[2])] == ["b", "c"]
+    store.remove(labelled[0])
+    store.remove(labelled[2])
+    assert store.family(KEY) == []
+    assert KEY not in store._tables._labelled
 
 
 def test_ids_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
