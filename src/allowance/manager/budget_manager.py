@@ -17,6 +17,7 @@ from allowance.manager.reporting import report_of, windows_of
 from allowance.manager.times import to_micros
 from allowance.manager.twins import twin
 from allowance.manager.user_cost import import_users, write_users
+from allowance.manager.user_records import lasting
 from allowance.stores.memory import system_clock
 
 if TYPE_CHECKING:
@@ -139,14 +140,31 @@ class BudgetManager(LiteLLMNames, Operations):
     ) -> ImportReport:
         """Take over the users of LiteLLM's ``user_cost.json``, with what they have spent.
 
+        Their windows repeat from ``last_updated_at``, 28 days being a month and 365 a year, and what they
+        spent counts in the window of that time: one that is over leaves them with nothing spent now. The same
+        file again posts nothing; one that has grown since, the difference. A user who is here already keeps
+        the terms that hold here. What cannot be taken is in the report's ``problems``: a user without a
+        usable budget or duration, a cost that is no amount. After an interruption, import it again.
+
         Args:
             progress: called now and then with the number of users done, and of all.
+
+        Raises:
+            ConfigurationError: the file cannot be read, is damaged or is something else; nothing was changed.
+            StoreUnavailableError: the store went away; what is missing comes with the next import.
         """
         return import_users(self.books, path, progress)
 
     def export_user_cost(self, path: str | PathLike[str] | None = None) -> dict[str, dict[str, Any]]:
-        """All users as LiteLLM's ``user_cost.json`` has them; written to ``path``, whole or not at all."""
-        users = self.user_dict
+        """All users as LiteLLM's ``user_cost.json`` has them; written to ``path``, whole or not at all.
+
+        Main budgets of users only. Months become 28 days, as LiteLLM has them; a limit that only counts is
+        infinity; top-ups are in it where they last for good.
+
+        Raises:
+            ConfigurationError: the file cannot be written.
+        """
+        users = {account.key.name: self._record(lasting(account)) for account in self._users()}
         if path is not None:
             write_users(path, users)
         return users

@@ -165,9 +165,9 @@ class LiteLLMNames(Bound):
             lifeline.retry(self.store, partial(self.store.settle, posting))
             return {"user": {}}
         record = self._record(next(account for account in accounts if account.key == key))
-        model_cost = record.get("model_cost", {})
-        model_cost.setdefault(posting.model or "", 0.0)  # a call that cost nothing was a call too
-        return {"user": {"current_cost": 0.0, **record, "model_cost": model_cost}}
+        record.setdefault("current_cost", 0.0)  # a call that cost nothing was a call too
+        record.setdefault("model_cost", {}).setdefault(posting.model or "", 0.0)
+        return {"user": record}
 
     def reset_cost(
         self, user: str | int, *, kind: str = "user", label: str | None = None, reason: str = "reset by hand"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Account
     from allowance.stores.base import Store
 
-__all__ = ["import_users", "write_users"]
+__all__ = ["import_users", "read_users", "write_users"]
 
 WORKERS: Final = 32
 """Users that are taken over at once: a store that does I/O commits together what waits together."""
@@ -44,7 +44,7 @@ def import_users(
     Raises:
         ConfigurationError: the file cannot be read, or is no such file; nothing was changed.
     """
-    users = _read(Path(path))
+    users = read_users(path)
     problems: list[str] = []
     taken = list(_taken(books, users, problems))
     created = unchanged = posted = 0
@@ -85,9 +85,14 @@ def write_users(path: str | os.PathLike[str], users: dict[str, dict[str, Any]]) 
         ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_users(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The records of LiteLLM's file, as they stand there, by user.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is no such file.
+    """
     try:
-        users = json.loads(path.read_bytes())
+        users = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}. LiteLLM writes it where its program was started."

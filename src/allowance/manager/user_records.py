@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from allowance.ledger.records import Account, AccountKey
 
-__all__ = ["Taken", "UnusableError", "days_of", "take", "user_record"]
+__all__ = ["Taken", "UnusableError", "days_of", "lasting", "take", "user_record"]
 
 _DAY: Final = 86_400_000_000
 _DAYS_A_MONTH: Final = 28  # LiteLLM's constants
@@ -42,6 +42,11 @@ def user_record(account: Account, costs: Mapping[str | None, int]) -> dict[str, 
             model: float(to_usd(cost)) for model, cost in costs.items() if model is not None
         }
     return record
+
+
+def lasting(account: Account) -> Account:
+    """The account with no top-ups but those that last for good."""
+    return account._replace(extras=tuple(extra for extra in account.extras if extra.until is None))
 
 
 def days_of(duration: str | None) -> int | float | None:
