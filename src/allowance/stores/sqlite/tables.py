@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from allowance.errors import StoreCorruptError
 from allowance.ledger.holds import HoldRow, fingerprint
-from allowance.ledger.records import (
-    Account,
-    AccountKey,
-    Ask,
-    Declaration,
-    Entry,
-    EntryKind,
-    Extra,
-    HoldState,
-    Terms,
-)
+from allowance.ledger.records import Account, AccountKey, Ask, Entry, EntryKind
 from allowance.ledger.tables import Adjustment
 from allowance.stores.sqlite import sql
+from allowance.stores.sqlite.rows import (
+    as_text,
+    dump_declaration,
+    dump_tags,
+    dump_windows,
+    read_account,
+    read_entry,
+    read_hold,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Posting
 
 __all__ = ["SQLiteTables"]
-
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder each time
 
 
 class SQLiteTables:
@@ -57,12 +51,12 @@ class SQLiteTables:
         if row is None:
             return None
         self._ids[key] = row[0]
-        return _account(row)
+        return read_account(row)
 
     def family(self, key: AccountKey) -> list[Account]:
         accounts = []
         for row in self._execute(sql.FAMILY, key[:3]):
-            account = _account(row)
+            account = read_account(row)
             self._ids[account.key] = row[0]
             accounts.append(account)
         return accounts
@@ -71,8 +65,8 @@ class SQLiteTables:
         terms, declared = account.terms, account.declared
         row = (
             *(terms.limit, terms.duration, terms.align, terms.timezone, terms.uncapped),
-            json.dumps(terms.models, ensure_ascii=False) if terms.models else None,
-            None if declared is None else _dump_declaration(declared),
+            json.dumps(terms.models) if terms.models else None,
+            None if declared is None else dump_declaration(declared),
             *(account.created_at, account.window_start, account.window_end),
             *(account.spent, account.held, account.version),
             json.dumps(account.extras) if account.extras else None,
@@ -92,7 +86,7 @@ class SQLiteTables:
         for row in self.unsettled():
             if any(key == old for key, _ in row.windows):
                 windows = [(new if key == old else key, start) for key, start in row.windows]
-                self._execute(sql.KEEP_WINDOWS, (_dump_windows(windows), row.hold_id))
+                self._execute(sql.KEEP_WINDOWS, (dump_windows(windows), row.hold_id))
 
     def projects(self, kind: str, name: str) -> Sequence[str]:
         rows = self._execute(sql.PROJECTS, (kind, name))
@@ -100,7 +94,7 @@ class SQLiteTables:
 
     def hold(self, hold_id: str) -> HoldRow | None:
         row = self._execute(sql.HOLD, (hold_id,)).fetchone()
-        return None if row is None else _hold(row)
+        return None if row is None else read_hold(row)
 
     def add_hold(self, row: HoldRow) -> None:
         content = fingerprint(row.content) if isinstance(row.content, Ask) else row.content
@@ -108,10 +102,10 @@ class SQLiteTables:
             sql.ADD_HOLD,
             (
                 *(row.hold_id, str(row.state), row.amount, row.expected, row.bound),
-                *(_dump_windows(row.windows), _text(row.model)),
+                *(dump_windows(row.windows), as_text(row.model)),
                 *(row.reserved_at, row.expires_at, row.charged),
                 *(row.shrunk, row.clamped, row.replaced, content),
-                *(_dump_tags(row.tags), _text(row.owner)),
+                *(dump_tags(row.tags), as_text(row.owner)),
             ),
         )
 
@@ -119,11 +113,11 @@ class SQLiteTables:
         self._execute(sql.KEEP_HOLD, (str(row.state), row.expires_at, row.charged, row.hold_id))
 
     def due(self, now: int) -> list[HoldRow]:
-        return [_hold(row) for row in self._execute(sql.DUE, (now,))]
+        return [read_hold(row) for row in self._execute(sql.DUE, (now,))]
 
     def unsettled(self) -> list[HoldRow]:
         """Open and expired holds, oldest first."""
-        rows = [_hold(row) for row in (*self._execute(sql.OPEN), *self._execute(sql.EXPIRED))]
+        rows = [read_hold(row) for row in (*self._execute(sql.OPEN), *self._execute(sql.EXPIRED))]
         return sorted(rows, key=lambda row: (row.reserved_at, row.hold_id))
 
     def costs(self, key: AccountKey, start: int, end: int | None) -> dict[str | None, int]:
@@ -134,7 +128,7 @@ class SQLiteTables:
 
     def add_cost(self, account: Account, model: str | None, amount: int) -> None:
         number = self._id(account.key)
-        self._execute(sql.ADD_COST, (number, _text(model), account.window_start, amount))
+        self._execute(sql.ADD_COST, (number, as_text(model), account.window_start, amount))
 
     def keep_costs(self, account: Account, costs: Mapping[str | None, int]) -> None:
         self._execute(sql.DROP_COSTS, (self._id(account.key),))
@@ -142,7 +136,7 @@ class SQLiteTables:
             self.add_cost(account, model, amount)
 
     def held(self, key: AccountKey, start: int, end: int | None) -> int:
-        rows = [_hold(row) for row in self._execute(sql.OPEN)]
+        rows = [read_hold(row) for row in self._execute(sql.OPEN)]
         return sum(
             row.amount
             for row in rows
@@ -175,8 +169,8 @@ class SQLiteTables:
             sql.ADD_ENTRY,
             (
                 *(self._id(key), str(kind), amount, at, posted_at, window_start),
-                *(about.hold_id or None, _text(about.model), about.input_tokens, about.output_tokens),
-                *(about.unconfirmed, about.counted, _text(about.reason), _dump_tags(about.tags)),
+                *(about.hold_id or None, as_text(about.model), about.input_tokens, about.output_tokens),
+                *(about.unconfirmed, about.counted, as_text(about.reason), dump_tags(about.tags)),
             ),
         )
 
@@ -186,7 +180,7 @@ class SQLiteTables:
             rows = self._execute(sql.ACCOUNTS_AFTER, (*last, count))
         else:
             rows = self._execute(sql.ACCOUNTS_OF_PROJECT_AFTER, (project, *last[1:], count))
-        return [_account(row) for row in rows]
+        return [read_account(row) for row in rows]
 
     def entries_after(self, last: int, since: int | None, until: int | None, count: int) -> list[Entry]:
         """The next entries of all accounts in the order in which they were posted."""
@@ -194,7 +188,7 @@ class SQLiteTables:
             sql.ENTRIES_AFTER,
             (last, since, since, until, until, count),
         )
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in rows]
 
     def entry_numbers(self, key: AccountKey, since: int | None, until: int | None) -> list[int]:
         """The numbers of an account's entries in the order in which they were posted."""
@@ -210,7 +204,7 @@ class SQLiteTables:
     def entries_of(self, numbers: Sequence[int]) -> list[Entry]:
         """The entries of these numbers."""
         rows = self._execute(sql.ENTRIES, (json.dumps(numbers),))
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in rows]
 
     def misposted(self) -> list[str]:
         """Holds whose entries do not add up to what they were charged, in words."""
@@ -242,97 +236,3 @@ class SQLiteTables:
     def forget(self) -> None:
         """Drop what is remembered of rows: a transaction that may have made some was undone."""
         self._ids.clear()
-
-
-def _text(text: str | None) -> str | None:
-    """A text that UTF-8 can say: half a surrogate pair, in a model's name, must not cost the entry."""
-    if text is None or text.isascii():
-        return text
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _account(row: tuple[Any, ...]) -> Account:
-    try:
-        return Account(
-            AccountKey(*row[1:5]),
-            _terms(*row[5:11]),
-            None if row[11] is None else _load_declaration(row[11]),
-            *(*row[12:18], _load_extras(row[18])),
-        )
-    except (ValueError, TypeError) as error:
-        raise _unreadable("account", "/".join(row[1:5])) from error
-
-
-def _hold(row: tuple[Any, ...]) -> HoldRow:
-    try:
-        return HoldRow(
-            hold_id=row[0],
-            state=HoldState(row[1]),
-            amount=row[2],
-            expected=row[3],
-            bound=bool(row[4]),
-            windows=tuple([(AccountKey(*key), start) for *key, start in json.loads(row[5])]),
-            model=row[6],
-            reserved_at=row[7],
-            expires_at=row[8],
-            charged=row[9],
-            shrunk=bool(row[10]),
-            clamped=bool(row[11]),
-            replaced=bool(row[12]),
-            content=row[13],
-            tags=_load_tags(row[14]),
-            owner=row[15],
-        )
-    except (ValueError, TypeError) as error:
-        raise _unreadable("hold", row[0]) from error
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    seq, project, kind, name, label, why, *rest = row
-    try:
-        rest[8:12] = [bool(rest[8]), bool(rest[9]), rest[10], _load_tags(rest[11])]
-        return Entry(seq, AccountKey(project, kind, name, label), EntryKind(why), *rest)
-    except (ValueError, TypeError) as error:
-        raise _unreadable("entry", str(seq)) from error
-
-
-def _dump_windows(windows: Sequence[tuple[AccountKey, int]]) -> str:
-    return _encode([[*key, start] for key, start in windows])
-
-
-@lru_cache(maxsize=1024)
-def _dump_tags(tags: tuple[str, ...]) -> str | None:
-    return json.dumps(tags) if tags else None
-
-
-@lru_cache(maxsize=1024)
-def _load_tags(text: str | None) -> tuple[str, ...]:
-    return () if text is None else tuple(json.loads(text))
-
-
-def _load_extras(text: str | None) -> tuple[Extra, ...]:
-    return () if text is None else tuple([Extra(*extra) for extra in json.loads(text)])
-
-
-@lru_cache(maxsize=1024)
-def _terms(*columns: Any) -> Terms:
-    *terms, models = columns
-    return Terms(*(*terms, () if models is None else tuple(json.loads(models))))
-
-
-@lru_cache(maxsize=1024)
-def _dump_declaration(declared: Declaration) -> str:
-    return json.dumps([getattr(declared, name) for name in Declaration.__slots__])
-
-
-@lru_cache(maxsize=1024)
-def _load_declaration(text: str) -> Declaration:
-    declared = Declaration(*json.loads(text))
-    return declared if declared.models is None else replace(declared, models=tuple(declared.models))
-
-
-def _unreadable(what: str, name: str) -> StoreCorruptError:
-    return StoreCorruptError(
-        f"The {what} {name:.80} of this ledger cannot be read: something else wrote to the file. Nothing was "
-        "changed. Restore the file from a copy, or move it away to begin anew."
-    )
