@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from allowance.cli.checks.check import Check
 from allowance.cli.checks.place import place_checks
 from allowance.cli.checks.settings import without_secrets
+from allowance.cli.words import counted
 from allowance.errors import BudgetError
 from allowance.stores.open import default_url, open_store
 from allowance.stores.sqlite import schema
@@ -173,19 +174,15 @@ def _counts(connection: sqlite3.Connection) -> Check:
     (accounts,) = connection.execute("SELECT count(*) FROM account").fetchone()
     (held,) = connection.execute("SELECT count(*) FROM hold WHERE state = 'held'").fetchone()
     (expired,) = connection.execute("SELECT count(*) FROM hold WHERE state = 'expired'").fetchone()
-    text = f"{_counted(accounts, 'budget')}, {_counted(held, 'open call')}"
+    text = f"{counted(accounts, 'budget')}, {counted(held, 'open call')}"
     if expired:
         return Check(
             "contents",
             "note",
-            f"{text}, {_counted(expired, 'call')} charged unconfirmed, because nobody told what it cost.",
+            f"{text}, {counted(expired, 'call')} charged unconfirmed, because nobody told what it cost.",
             "allowance show USER lists them; allowance release ID gives one back.",
         )
     return Check("contents", "ok", text)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _pages(connection: sqlite3.Connection) -> Check:

@@ -10,6 +10,7 @@ from allowance.cli.checks.sdks import sdk_checks
 from allowance.cli.checks.settings import cap_checks, settings_check, settings_in_force
 from allowance.cli.checks.store import store_checks
 from allowance.cli.exits import Exit
+from allowance.cli.words import counted
 from allowance.config import Settings
 
 if TYPE_CHECKING:
@@ -102,17 +103,13 @@ def _origin(setting: Setting) -> str:
 def _conclude(found: list[Check], console: Console) -> int:
     problems = sum(check.state == "problem" for check in found)
     notes = sum(check.state == "note" for check in found)
-    told = f"{_counted(notes, 'note')}." if notes else "Nothing to note."
+    told = f"{counted(notes, 'note')}." if notes else "Nothing to note."
     console.line()
     if problems:
-        console.line(console.style(f"{_counted(problems, 'problem')}", "red"), f" to mend. {told}")
+        console.line(console.style(f"{counted(problems, 'problem')}", "red"), f" to mend. {told}")
         return Exit.NO
     console.line(console.style("No problems.", "green"), f" {told}")
     return Exit.DONE
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _print_json(

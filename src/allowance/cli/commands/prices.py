@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.price_sheet import as_dict, fallbacks, figure, is_own, lines, rule_in_words
+from allowance.cli.words import counted
 from allowance.config import read_settings
 from allowance.manager import make_books
 from allowance.prices.overrides import read_overrides
@@ -164,8 +165,9 @@ def _search(text: str, catalogue: Catalogue, settings: Settings, console: Consol
         return Exit.DONE
     _print_names(list(prices), console)
     console.line()
-    noun = "name" if len(names) == 1 else "names"
-    console.aside(f"{len(names):,} {noun}; US dollars per million tokens. All of one: allowance prices MODEL")
+    console.aside(
+        f"{counted(len(names), 'name')}; US dollars per million tokens. More: allowance prices MODEL"
+    )
     return Exit.DONE
 
 
