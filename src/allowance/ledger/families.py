@@ -108,7 +108,9 @@ def known_account(tables: Tables, key: AccountKey, now: int) -> Account:
 def unknown(tables: Tables, key: AccountKey) -> UnknownUserError:
     """The error that says who is not known, and which other projects know such a one."""
     projects = [project for project in tables.projects(key.kind, key.name) if project != key.project]
-    return UnknownUserError(user=key.name, kind=key.kind, project=key.project, projects=projects)
+    return UnknownUserError(
+        user=key.name, kind=key.kind, project=key.project, label=key.label, projects=projects
+    )
 
 
 def _new(
