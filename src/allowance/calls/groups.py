@@ -60,9 +60,10 @@ class Group:
 
     def saw(self, accounts: Sequence[Account]) -> None:
         """Keep what the store showed of the accounts that the call lies on."""
-        if len(accounts) == 1 and len(self.views) == 1:
-            if accounts[0].key == self.views[0].key:
-                self.views[0].saw(accounts[0])
+        if len(accounts) == 1:
+            for view in self.views:
+                if view.key == accounts[0].key:
+                    view.saw(accounts[0])
             return
         by_key = {account.key: account for account in accounts}
         for view in self.views:
@@ -71,13 +72,12 @@ class Group:
 
     def look(self) -> None:
         """See the accounts anew, after a release, which does not show them."""
-        for view in self.views:
+        families = {view.family.main: None for view in self.views}
+        for main in families:
             try:
-                account = self.store.account(view.key)
+                self.saw(self.store.family(main))
             except StoreError:
                 return  # the figures stay as they were last seen
-            if account is not None:
-                view.saw(account)
 
     def accounts(self) -> list[Account]:
         """The accounts that the call lies on, as they were last seen."""

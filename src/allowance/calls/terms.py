@@ -129,18 +129,13 @@ def patterns(models: Words | None) -> tuple[str, ...] | None:
     """The patterns of ``models=``, each once; those of a set in the order of the alphabet.
 
     Raises:
-        ConfigurationError: for what is no text, or blank; for none at all.
+        ConfigurationError: for what is no text, and for none at all. `declaration` checks the rest.
     """
     if models is None:
         return None
     named = _words(models, "models", 'a name or pattern, such as "gpt-4o*", or several')
     if not named:
         raise ConfigurationError("models= is empty: leave it out for a budget that counts every call.")
-    for pattern in named:
-        if not pattern.strip():
-            raise ConfigurationError(
-                f'models= takes names or patterns, such as "gpt-4o*", not {pattern!r:.60}.'
-            )
     return named
 
 
