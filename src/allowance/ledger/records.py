@@ -79,8 +79,8 @@ class Declaration:
     ``creates`` is True where a limit was named, be it a number or None: only then may an account that
     the store does not know be made from this. For an account that exists, a limit of None changes nothing
     where code declares it (a None that was only passed on must not lift a limit); an operator's `define`
-    with ``limit=None, creates=True`` does lift it. ``created_at`` is where a new account's windows repeat
-    from, in place of now; an operator's moves those of one that exists.
+    with ``limit=None, creates=True`` does lift it. ``created_at``, never later than now, is where a new
+    account's windows repeat from, in place of now; an operator's moves those of one that exists.
     """
 
     limit: int | None = None
@@ -284,7 +284,8 @@ class Posting(NamedTuple):
     ``scopes`` name the accounts for a call that has no hold (it was charged only afterwards, or its hold
     is older than the store remembers). ``unconfirmed`` marks a cost that nobody could measure,
     ``counted`` one whose tokens were counted here because the reply carried no usage. ``at`` is when a call
-    without a hold was made, if that was not now: what is imported counts in the window of its time.
+    without a hold was made, if that was earlier: what is imported counts in the window of its time (what was
+    made before a budget for good, in none of its), and with a hold it says nothing.
     """
 
     hold_id: str

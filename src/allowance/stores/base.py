@@ -68,6 +68,7 @@ class Store(Protocol):
         Raises:
             HoldConflictError: the hold was settled before with another amount.
             UnknownUserError: there is no hold of this id, and the posting's scopes name no account.
+            ConfigurationError: the posting cannot be kept; its ``at`` is later than now.
         """
         ...
 
@@ -92,6 +93,8 @@ class Store(Protocol):
 
         Raises:
             UnknownUserError: the account does not exist and the terms name no limit.
+            ConfigurationError: terms that cannot be kept, among them models without a label, and a
+                ``created_at`` that is later than now.
         """
         ...
 
@@ -100,7 +103,7 @@ class Store(Protocol):
         ...
 
     def family(self, key: AccountKey) -> list[Account]:
-        """All budgets of the key's user as of now, the main one first, then by label; empty for a stranger."""
+        """All budgets of the key's user as of now, the main one first, then by label; of a stranger none."""
         ...
 
     def accounts(self, project: str | None = None) -> Iterator[Account]:
@@ -119,7 +122,8 @@ class Store(Protocol):
     ) -> Account:
         """Add to an account's spend by hand; negative to take away, None to bring it to zero: a reset.
 
-        ``spent`` never falls below zero. With an ``adjustment_id`` the same adjustment counts once.
+        ``spent`` never falls below zero. A reset takes from each model what it has cost, in a line for each.
+        With an ``adjustment_id`` the same adjustment counts once.
 
         Raises:
             UnknownUserError: no such account.
@@ -143,6 +147,7 @@ class Store(Protocol):
         Raises:
             UnknownUserError: no such account.
             ConfigurationError: the account has no limit, or the time is over.
+            HoldConflictError: the id stands for another adjustment.
         """
         ...
 

@@ -175,7 +175,8 @@ class FamilyContract(Bench):
         month = Scope(MONTH, Declaration(limit=500, creates=True), Terms(70))
         accounts = self.granted("a", month, amount=70).accounts
         assert [(account.key, account.limit) for account in accounts] == [(ALICE, 70), (MONTH, 500)]
-        self.raises(UnknownUserError, lambda: self.reserve("b", Scope(GPT), amount=1))
+        error = self.raises(UnknownUserError, lambda: self.reserve("b", Scope(GPT), amount=1))
+        assert (error.project, error.projects) == ("app", ())
 
     def test_r11_without_default_terms_the_main_budget_only_counts(self) -> None:
         accounts = self.granted("a", budget(MONTH, 500), amount=70).accounts
