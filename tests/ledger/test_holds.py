@@ -6,19 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allowance.ledger.holds import admit
-from allowance.ledger.records import Account, AccountKey, Ask, Scope, Terms
+from allowance.ledger.records import Account, AccountKey, Ask, Extra, Scope, Terms
 
 KEY = AccountKey("p", "user", "n")
 AMOUNT = st.integers(0, 60)
 
 ACCOUNT = st.builds(
-    lambda limit, spent, held, uncapped: Account(
-        KEY, Terms(limit, uncapped=uncapped), None, 0, 0, None, spent, held
+    lambda limit, spent, held, uncapped, extra: Account(
+        KEY, Terms(limit, uncapped=uncapped), None, 0, 0, None, spent, held, extras=(Extra(extra, None),)
     ),
     st.none() | AMOUNT,
     AMOUNT,
     AMOUNT,
     st.sampled_from(["shrink", "clamp", "reserve", "refuse"]),
+    st.integers(0, 9),
 )
 
 
@@ -30,7 +31,7 @@ def asks(draw: st.DrawFn) -> Ask:
 
 def satisfies(account: Account, ask: Ask, held: int) -> bool:
     """Whether holding so much would be right by this account's limit and policy alone."""
-    limit = account.terms.limit
+    limit = account.limit
     if limit is None or held == 0 == ask.amount:
         return True
     if account.spent + account.held + held > limit:
@@ -57,9 +58,7 @@ def test_r1_the_hold_is_the_most_that_every_account_allows(accounts: list[Accoun
         assert verdict.refused_by is not None
         account = accounts[verdict.refused_by]
         assert account.remaining == min(a.remaining for a in accounts if a.remaining is not None)
-        without = [
-            Account(KEY, a.terms, None, 0, 0, None, a.spent, 0) for a in accounts
-        ]  # as if no holds were open
+        without = [a._replace(held=0) for a in accounts]  # as if no holds were open
         assert verdict.temporary == (admit(without, ask, [0] * len(accounts)).refused_by is None)
     clamps = any(a.terms.limit is not None and a.terms.uncapped == "clamp" for a in accounts)
     if verdict.refused_by is None:
