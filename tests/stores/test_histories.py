@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from allowance.errors import HoldConflictError, UnknownUserError
+from allowance.errors import ConfigurationError, HoldConflictError, UnknownUserError
 from allowance.ledger.records import (
     AccountKey,
     Ask,
@@ -29,34 +30,49 @@ from allowance.ledger.records import (
 from allowance.stores.contract.bench import DAY, MINUTE, START, ManualClock
 from allowance.stores.memory import MemoryStore
 from allowance.stores.sqlite import SQLiteStore
-from tests.stores.model import ConflictError, Model, UnknownError
+from tests.stores.model import ConflictError, MisuseError, Model, UnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from allowance.stores.base import Store
 
-KEYS = [AccountKey("p", "user", "a"), AccountKey("p", "user", "b"), AccountKey("q", "team", "c")]
+MAIN = [AccountKey("p", "user", "a"), AccountKey("p", "user", "b"), AccountKey("q", "team", "c")]
+LABELLED = [MAIN[0]._replace(label="m"), MAIN[0]._replace(label="x"), MAIN[2]._replace(label="x")]
+KEYS = [*MAIN, *LABELLED]
 IDS = [f"h{number}" for number in range(12)]
 
 key = st.sampled_from(KEYS)
 hold_id = st.sampled_from(IDS)
 amount = st.integers(0, 60)
-declaration = st.builds(
-    Declaration,
-    limit=st.sampled_from([None, 0, 50, 100]),
-    duration=st.sampled_from([None, None, "daily", "1h", "monthly", "forever"]),
-    align=st.sampled_from([None, None, "created", "calendar"]),
-    timezone=st.sampled_from([None, None, "UTC", "Europe/Berlin"]),
-    uncapped=st.sampled_from([None, "shrink", "clamp", "reserve", "refuse"]),
-    creates=st.booleans(),
-).filter(lambda given: given.creates or given.limit is None)
+model = st.sampled_from([None, "gpt-4", "eu/GPT-4", "o/claude"])
+adjustment_id = st.sampled_from([None, None, "x", "y"])
+TERMS: dict[str, Any] = {
+    "limit": st.sampled_from([None, 0, 50, 100]),
+    "duration": st.sampled_from([None, None, "daily", "1h", "monthly", "forever"]),
+    "align": st.sampled_from([None, None, "created", "calendar"]),
+    "timezone": st.sampled_from([None, None, "UTC", "Europe/Berlin"]),
+    "uncapped": st.sampled_from([None, "shrink", "clamp", "reserve", "refuse"]),
+    "creates": st.booleans(),
+    "created_at": st.sampled_from([None, None, None, START - 3 * DAY, START]),
+}
+MODELS = [None, None, (), ("gpt*",), ("o/*", "claude")]
+
+
+def sensible(given: Declaration) -> bool:
+    return given.creates or given.limit is None
+
+
+main_terms = st.builds(Declaration, **TERMS).filter(sensible)
+labelled_terms = st.builds(Declaration, **TERMS, models=st.sampled_from(MODELS)).filter(sensible)
 default = st.none() | st.builds(
     Terms, limit=st.sampled_from([None, 80]), duration=st.sampled_from([None, "1h"])
 )
-scopes = st.lists(
-    st.builds(Scope, key, st.none() | declaration, default), min_size=1, max_size=3, unique_by=lambda s: s.key
-).map(tuple)
+scope = st.builds(Scope, st.sampled_from(MAIN), st.none() | main_terms, default) | st.builds(
+    Scope, st.sampled_from(LABELLED), st.none() | labelled_terms, default
+)
+scopes = st.lists(scope, min_size=1, max_size=3, unique_by=lambda s: s.key).map(tuple)
+defined = st.tuples(st.sampled_from(MAIN), main_terms) | st.tuples(st.sampled_from(LABELLED), labelled_terms)
 
 
 class Histories(RuleBasedStateMachine):
@@ -93,6 +109,7 @@ class Histories(RuleBasedStateMachine):
         bounded=st.booleans(),
         ttl=st.sampled_from([MINUTE, 15 * MINUTE, 3 * DAY]),
         replacing=st.none() | hold_id,
+        model=model,
     )
     def reserve(
         self,
@@ -104,9 +121,10 @@ class Histories(RuleBasedStateMachine):
         bounded: bool,
         ttl: int,
         replacing: str | None,
+        model: str | None,
     ) -> None:
         floor, middle, ceiling = [amounts[1]] * 3 if capped else amounts
-        ask = Ask(hold_id, scopes, floor, middle, ceiling, expected, bounded, ttl, replacing)
+        ask = Ask(hold_id, scopes, floor, middle, ceiling, expected, bounded, ttl, replacing, model)
         self.asks.setdefault(hold_id, ask)
         self.compare(lambda: self.model.reserve(ask), lambda store: _reserved(store.reserve(ask)))
 
@@ -116,9 +134,18 @@ class Histories(RuleBasedStateMachine):
         if ask is not None:
             self.compare(lambda: self.model.reserve(ask), lambda store: _reserved(store.reserve(ask)))
 
-    @rule(hold_id=hold_id, amount=amount, scopes=st.just(()) | scopes)
-    def settle(self, hold_id: str, amount: int, scopes: tuple[Scope, ...]) -> None:
-        posting = Posting(hold_id, amount, scopes)
+    @rule(
+        hold_id=hold_id,
+        amount=amount,
+        scopes=st.just(()) | scopes,
+        model=model,
+        earlier=st.sampled_from([None, None, 0, MINUTE, DAY, 40 * DAY]),
+    )
+    def settle(
+        self, hold_id: str, amount: int, scopes: tuple[Scope, ...], model: str | None, earlier: int | None
+    ) -> None:
+        at = None if earlier is None else self.clock.now - earlier
+        posting = Posting(hold_id, amount, scopes, model, at=at)
         self.compare(lambda: self.model.settle(posting), lambda store: _settled(store, posting))
 
     @rule(hold_id=hold_id)
@@ -129,8 +156,10 @@ class Histories(RuleBasedStateMachine):
     def renew(self, hold_ids: list[str], ttl: int) -> None:
         self.compare(lambda: self.model.renew(hold_ids, ttl), lambda store: store.renew(hold_ids, ttl))
 
-    @rule(key=key, given=declaration, declared=st.booleans())
-    def define(self, key: AccountKey, given: Declaration, declared: bool) -> None:
+    @rule(what=defined, declared=st.booleans())
+    def define(self, what: tuple[AccountKey, Declaration], declared: bool) -> None:
+        key, given = what
+
         def defined(store: Store) -> None:
             store.define(key, given, declared=declared)
 
@@ -139,7 +168,7 @@ class Histories(RuleBasedStateMachine):
     @rule(
         key=key,
         amount=st.none() | st.integers(-40, 40),
-        adjustment_id=st.sampled_from([None, None, "x", "y"]),
+        adjustment_id=adjustment_id,
     )
     def adjust(self, key: AccountKey, amount: int | None, adjustment_id: str | None) -> None:
         def adjusted(store: Store) -> None:
@@ -147,13 +176,35 @@ class Histories(RuleBasedStateMachine):
 
         self.compare(lambda: self.model.adjust(key, amount, adjustment_id), adjusted)
 
+    @rule(
+        key=key,
+        amount=st.integers(1, 40),
+        later=st.sampled_from([None, None, MINUTE, DAY, 31 * DAY]),
+        adjustment_id=adjustment_id,
+    )
+    def extend(self, key: AccountKey, amount: int, later: int | None, adjustment_id: str | None) -> None:
+        self.model.tick(self.clock.now)
+        until = None if later is None else self.model.now + later
+
+        def extended(store: Store) -> None:
+            store.extend(key, amount, until=until, reason="test", adjustment_id=adjustment_id)
+
+        self.compare(lambda: self.model.extend(key, amount, until, adjustment_id), extended)
+
+    @rule(key=key)
+    def remove(self, key: AccountKey) -> None:
+        def removed(store: Store) -> None:
+            store.remove(key)
+
+        self.compare(lambda: self.model.remove(key), removed)
+
     @rule(micros=st.sampled_from([1, MINUTE, 15 * MINUTE, 60 * MINUTE, DAY, 31 * DAY, -DAY]))
     def advance(self, micros: int) -> None:
         self.clock.now = max(START, self.clock.now + micros)
 
     @invariant()
     def figures_agree(self) -> None:
-        for key in KEYS:
+        for key in (*KEYS, *[key for key in self.model.budgets if key.kind == "deleted"]):
             self.compare(lambda key=key: self.model.figures(key), lambda store, key=key: _figures(store, key))
 
     @invariant()
@@ -169,9 +220,9 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def entries_agree(self) -> None:
-        wanted = sorted(self.model.posted)
+        wanted = Counter(self.model.posted)
         for store in self.stores:
-            assert sorted((e.key, e.amount, e.at) for e in store.entries()) == wanted, store.url
+            assert Counter((e.key, e.amount, e.at, e.model) for e in store.entries()) == wanted, store.url
 
     @invariant()
     def books_balance(self) -> None:
@@ -186,6 +237,8 @@ def _outcome(act: Callable[[], Any]) -> Any:
         return "conflict"
     except (UnknownError, UnknownUserError):
         return "unknown"
+    except (MisuseError, ConfigurationError):
+        return "misuse"
 
 
 def _reserved(outcome: Grant | Denial) -> tuple[Any, ...]:
@@ -208,9 +261,11 @@ def _released(store: Store, hold_id: str) -> tuple[Any, ...] | None:
     return str(hold.state), hold.amount, hold.charged
 
 
-def _figures(store: Store, key: AccountKey) -> tuple[int, int, int | None] | None:
+def _figures(store: Store, key: AccountKey) -> tuple[Any, ...] | None:
     account = store.account(key)
-    return None if account is None else (account.spent, account.held, account.terms.limit)
+    if account is None:
+        return None
+    return account.spent, account.held, account.limit, store.model_costs(key)
 
 
 TestHistories = Histories.TestCase
