@@ -21,7 +21,7 @@ def manager() -> Iterator[BudgetManager]:
 
 
 @pytest.fixture
-def in_tmp(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ANN001
+def in_tmp(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The current directory is an empty one: LiteLLM keeps its users there."""
     monkeypatch.chdir(tmp_path)
     yield

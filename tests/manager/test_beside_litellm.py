@@ -51,7 +51,9 @@ SCRIPT: dict[str, Operation] = {
     # making budgets
     "create for good": lambda m: m.create_budget(total_budget=10, user="a"),
     "create daily": lambda m: m.create_budget(10, "b", "daily", HOUR_AGO),
-    "create weekly": lambda m: m.create_budget(total_budget=10, user="c", duration="weekly", created_at=HOUR_AGO),
+    "create weekly": lambda m: m.create_budget(
+        total_budget=10, user="c", duration="weekly", created_at=HOUR_AGO
+    ),
     "create monthly": lambda m: m.create_budget(0.5, "d", duration="monthly", created_at=HOUR_AGO),
     "create yearly": lambda m: m.create_budget(1e-05, "e", duration="yearly", created_at=HOUR_AGO),
     "valid": lambda m: m.is_valid_user("a"),
@@ -83,9 +85,13 @@ SCRIPT: dict[str, Operation] = {
     "update by a new model's reply": lambda m: m.update_cost("e", reply("claude-opus-9")),
     "update by a chunk": lambda m: m.update_cost("e", chunk()),
     # charging texts
-    "texts": lambda m: m.update_cost(user="d", model="gpt-4", input_text="hello world", output_text="it's sunny"),
+    "texts": lambda m: m.update_cost(
+        user="d", model="gpt-4", input_text="hello world", output_text="it's sunny"
+    ),
     "an empty text": lambda m: m.update_cost(user="d", model="gpt-4", input_text="hello", output_text=""),
-    "texts beside a reply": lambda m: m.update_cost("e", reply(), "gpt-4o", "hello", "hi")["user"]["current_cost"],
+    "texts beside a reply": lambda m: m.update_cost("e", reply(), "gpt-4o", "hello", "hi")["user"][
+        "current_cost"
+    ],
     # projections
     "projection": lambda m: m.projected_cost("gpt-4o", HELLO, "a"),
     "projection with an output cap": lambda m: m.projected_cost("gpt-4o", HELLO, "a", max_tokens=100),

@@ -95,11 +95,20 @@ def _replies(reply: Any) -> list[_Reply]:
 
 
 def _are_chunks(replies: Sequence[Any]) -> bool:
-    """Whether these are the pieces of one reply, not several replies: not all have a usage, or all one id."""
+    """Whether these are the pieces of one reply, and not several replies.
+
+    Of pieces some have no usage; or (Gemini's) all have, with one id, and only the last one is an end.
+    """
     if any(measure(one) is None for one in replies):
         return True
     ids = {reply_id(one) for one in replies}
-    return len(replies) > 1 and len(ids) == 1 and None not in ids
+    return len(ids) == 1 and None not in ids and not all(map(_is_an_end, replies))
+
+
+def _is_an_end(reply: object) -> bool:
+    tally = Tally()
+    tally.see(reply)
+    return tally.finished
 
 
 def _joined(chunks: Sequence[Any]) -> _Reply:
