@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 
     import tiktoken
 
-__all__ = ["DEFAULT_ENCODING", "ENCODINGS", "Vocabularies", "download_wanted", "find_vocabulary"]
+__all__ = [
+    "DEFAULT_ENCODING",
+    "ENCODINGS",
+    "Vocabularies",
+    "download_wanted",
+    "downloads_ended",
+    "find_vocabulary",
+]
 
 _log = logging.getLogger("allowance")
 
 DEFAULT_ENCODING: Final = "o200k_base"
 
+_THREAD: Final = "allowance-vocabulary-"
 _URL: Final = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 
@@ -73,6 +81,18 @@ def find_vocabulary(name: str) -> Path | None:
 def download_wanted() -> bool:
     """Whether ``ALLOWANCE_DOWNLOAD_VOCABULARY`` lets a vocabulary that is not here be downloaded."""
     return os.environ.get("ALLOWANCE_DOWNLOAD_VOCABULARY", "1") not in ("0", "false", "no", "off")
+
+
+def downloads_ended(seconds: float) -> bool:
+    """Wait for downloads that are under way, so long at most, and say whether there were any and all ended.
+
+    For a program that would end before them; a call never waits.
+    """
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(_THREAD)]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    return bool(threads) and not any(thread.is_alive() for thread in threads)
 
 
 class Vocabularies:
@@ -137,9 +157,7 @@ class Vocabularies:
             self._missing[name] = "downloads are switched off"
             return
         self._missing[name] = "its download has not ended yet"
-        threading.Thread(
-            target=self._get, args=(name,), name=f"allowance-vocabulary-{name}", daemon=True
-        ).start()
+        threading.Thread(target=self._get, args=(name,), name=f"{_THREAD}{name}", daemon=True).start()
 
     def _get(self, name: str) -> None:
         source = _SOURCES[name]

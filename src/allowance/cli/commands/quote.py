@@ -11,6 +11,7 @@ from allowance.cli.words import usd
 from allowance.config import read_settings
 from allowance.manager import make_books
 from allowance.money import to_usd
+from allowance.quotes.vocabularies import downloads_ended
 from allowance.requests import Request
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ echo "Why is the sky blue?" | allowance quote --model claude-sonnet-4-5 -
 allowance quote --model gpt-4o --input-tokens 20000 --max-tokens 500
 """
 
+_PATIENCE: Final = 10.0  # seconds to wait for a vocabulary, which is fetched once
 _MOST: Final = 10**9
 
 
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     books = make_books(read_settings({}))
     price = books.catalogue.find(request.model, provider=request.provider)
     quote = books.quoting.quote(request, price)
+    if quote.note and downloads_ended(_PATIENCE):
+        quote = books.quoting.quote(request, price)  # now that the vocabulary is there
     if console.json:
         console.data(_as_dict(quote, price, request))
     else:
@@ -123,7 +127,7 @@ def _fields(quote: Quote, price: Price, request: Request) -> list[tuple[str, Cel
 
 
 def _input(quote: Quote, request: Request) -> str:
-    if request.token_ids and not request.texts:
+    if not request.texts:
         return f"{quote.input_tokens:,} tokens, as given"
     counted = "by their bytes" if quote.counted_by == "bytes" else f"with {quote.counted_by}"
     likely = ""
