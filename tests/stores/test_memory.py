@@ -93,6 +93,24 @@ def test_old_entries_are_folded_by_model_and_costs_still_add_up(monkeypatch: pyt
     assert store.model_costs(KEY) == expected
 
 
+def test_r2_an_audit_finds_costs_by_model_that_do_not_add_up() -> None:
+    store = MemoryStore(clock=ManualClock())
+    store.settle(Posting("a", 7, (SCOPE,), "gpt-4o"))
+    store.settle(Posting("b", 5, (SCOPE,)))
+    account = store.account(KEY)
+    assert account is not None
+    store._tables.keep_costs(account, {"gpt-4o": 8, None: 4})
+    assert store.audit() == [
+        f"p/user/n: the cost of {model} is kept as {kept} nano-dollars, "
+        f"and adds up to {counted} in the window from {account.window_start}"
+        for model, kept, counted in (("no model", 4, 5), ("'gpt-4o'", 8, 7))
+    ]
+    store._tables.keep_costs(account, {})
+    assert len(store.audit()) == 2
+    store._tables.keep_costs(account, {"gpt-4o": 7, None: 5, "free": 0})
+    assert store.audit() == []
+
+
 def test_a_family_is_found_by_its_name_and_forgotten_when_it_is_removed() -> None:
     store = MemoryStore(clock=ManualClock())
     labelled = [KEY._replace(label=label) for label in ("b", "a", "c")]

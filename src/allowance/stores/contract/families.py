@@ -145,6 +145,10 @@ class FamilyContract(Bench):
         assert self.figures(GPT) == (0, 10)
         self.granted("c", budget(GPT, 50, models=("a-*", "c-*")), amount=10)
         assert self.figures(GPT) == (0, 20)
+        self.store.define(GPT, Declaration(models=("b-*",)))
+        self.granted("d", budget(GPT, 50), amount=10)
+        self.granted("e", budget(GPT, 50, models=("a-*", "c-*")), amount=10)
+        assert self.figures(GPT) == (0, 20)
 
     def test_r9_models_that_cannot_be_kept_are_refused(self) -> None:
         self.define(GPT, 50, models=("gpt-*",))
