@@ -18,10 +18,3 @@ def manager() -> Iterator[BudgetManager]:
     """A manager in memory."""
     with BudgetManager("shop", client_type="memory") as made:
         yield made
-
-
-@pytest.fixture
-def in_tmp(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The current directory is an empty one: LiteLLM keeps its users there."""
-    monkeypatch.chdir(tmp_path)
-    yield

@@ -114,7 +114,7 @@ def test_hosted_says_when_it_comes_and_what_there_is(api_base: str) -> None:
 
         budget_manager = BudgetManager(project_name="<my-unique-project>", client_type="hosted"{api_base})
     """
-    with pytest.raises(ConfigurationError, match="later version.*sqlite:///"):
+    with pytest.raises(ConfigurationError, match=r"later version.*sqlite:///"):
         run(sample)
 
 
