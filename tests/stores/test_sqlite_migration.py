@@ -160,6 +160,9 @@ def store(path: Path) -> Iterator[SQLiteStore]:
 def test_reading_is_enough_to_migrate(path: Path) -> None:
     store = SQLiteStore(path, clock=ManualClock())
     assert store.account(ALICE) is not None
+    connection = store._engine._connection
+    assert connection is not None
+    assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     store.close()
     assert version_of(path) == 2
 

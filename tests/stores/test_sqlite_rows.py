@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from allowance.errors import StoreCorruptError
+from allowance.errors import StoreCorruptError, UnknownUserError
+from allowance.ledger import verbs
 from allowance.ledger.records import AccountKey, Ask, Declaration, Grant, Posting, Scope
 from allowance.stores.contract import ManualClock
 from allowance.stores.contract.bench import DAY
 from allowance.stores.sqlite import SQLiteStore, sql
+from allowance.stores.sqlite.batches import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,17 +141,49 @@ def test_r2_wrong_costs_by_model_are_found(store: SQLiteStore, path: Path) -> No
     assert "the cost of 'a' is kept as 4 nano-dollars, and adds up to 5" in "\n".join(store.audit())
 
 
+REMOVER = """
+import sys
+from allowance.ledger.records import *
+from allowance.stores.contract import ManualClock
+from allowance.stores.sqlite import SQLiteStore
+store, key = SQLiteStore(sys.argv[1], clock=ManualClock()), AccountKey("p", "user", "n")
+store.remove(key)
+if len(sys.argv) > 2:
+    store.settle(Posting("b", 7, (Scope(key, Declaration(limit=50, creates=True)),)))
+"""
+
+
+def test_a_name_that_another_process_removed(store: SQLiteStore, path: Path) -> None:
+    reserve(store, "a", SCOPE)
+    subprocess.run([sys.executable, "-c", REMOVER, str(path)], check=True)
+    store.settle(Posting("b", 1, (SCOPE,)))
+    assert [account.spent for account in store.family(KEY)] == [1]
+    (hold,) = store.holds()
+    assert [key.kind for key, _ in hold.windows] == ["deleted"]
+    assert store.audit() == []
+
+
+def test_a_name_that_is_removed_and_made_anew_in_one_transaction(store: SQLiteStore) -> None:
+    store.settle(Posting("a", 5, (SCOPE,)))
+    now = store._engine._latest
+    removing = Operation(lambda tables: verbs.remove(tables, KEY, now))
+    making = Operation(lambda tables: verbs.settle(tables, Posting("b", 1, (SCOPE,)), now))
+    store._engine._commit([removing, making])
+    assert [operation.outcome() is not None for operation in (removing, making)] == [True, True]
+    assert [account.spent for account in store.family(KEY)] == [1]
+    assert store.audit() == []
+
+
+def test_each_other_project_of_a_stranger_is_named_once(store: SQLiteStore) -> None:
+    store.settle(Posting("a", 5, (SCOPE, GPT_SCOPE), model="o1"))
+    with pytest.raises(UnknownUserError) as caught:
+        store.define(KEY._replace(project="q"), Declaration())
+    assert str(caught.value).count("'p'") == 1
+
+
 def test_a_name_that_another_process_removed_and_made_anew(store: SQLiteStore, path: Path) -> None:
     reserve(store, "a", SCOPE)
-    code = (
-        "import sys\nfrom allowance.ledger.records import *\n"
-        "from allowance.stores.contract import ManualClock\n"
-        "from allowance.stores.sqlite import SQLiteStore\n"
-        "store, key = SQLiteStore(sys.argv[1], clock=ManualClock()), AccountKey('p', 'user', 'n')\n"
-        "store.remove(key)\n"
-        "store.settle(Posting('b', 7, (Scope(key, Declaration(limit=50, creates=True)),)))\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    subprocess.run([sys.executable, "-c", REMOVER, str(path), "anew"], check=True)
     store.settle(Posting("c", 1, (SCOPE,)))
     store.settle(Posting("a", 9))
     account = store.account(KEY)
@@ -226,7 +260,7 @@ def test_a_damaged_entry(store: SQLiteStore, path: Path) -> None:
     ("statement", "values", "index"),
     [
         ("FAMILY", ("p", "user", "n"), "sqlite_autoindex_account_1"),
-        ("PROJECTS", ("user", "n"), "account_by_name"),
+        ("PROJECTS", ("user", "n"), "COVERING INDEX account_by_name"),
         ("ACCOUNTS_AFTER", ("", "", "", "", 9), "sqlite_autoindex_account_1"),
         ("ACCOUNTS_OF_PROJECT_AFTER", ("p", "", "", "", 9), "sqlite_autoindex_account_1"),
         ("MODEL_COSTS", (1, 1), "PRIMARY KEY"),
