@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls import lifeline
+from allowance.calls.terms import label_for, patterns
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.manager.binding import Bound
 from allowance.manager.measuring import projection, receipt
@@ -17,8 +18,7 @@ from allowance.manager.user_records import user_record
 from allowance.money import to_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from allowance.calls.terms import Words
     from allowance.ledger.records import Account, Alignment, Uncapped
     from allowance.manager.times import Moment
     from allowance.money import Money
@@ -48,7 +48,7 @@ class LiteLLMNames(Bound):
         align: Alignment | None = None,
         timezone: str | None = None,
         uncapped: Uncapped | None = None,
-        models: str | Sequence[str] | None = None,
+        models: Words | None = None,
         label: str = "",
         kind: str = "user",
     ) -> dict[str, Any]:
@@ -58,15 +58,15 @@ class LiteLLMNames(Bound):
         until code declares something else.
 
         Args:
-            total_budget: US dollars per window; None only counts.
+            total_budget: US dollars per window; None only counts, and leaves an existing limit as it is.
             user: whose budget; an ``int`` counts as its digits.
             duration: ``"daily"``, ``"weekly"``, ``"monthly"``, ``"yearly"``, or like ``"30s"``, ``"12h"``,
                 ``"7d"``, ``"1mo"``; None: one window for good.
             created_at: where the windows of a new budget repeat from: seconds since 1970, a datetime, or
-                ISO 8601; now, where it is left out.
+                ISO 8601; now, where it is left out. A budget that exists keeps its own.
             align, timezone, uncapped: as in `budgeted`.
-            models, label: with a label it is a further budget of the same user, beside the main one; with
-                models (globs) it counts only calls to these.
+            models, label: a further budget of the same user, beside the main one: with models (globs) it
+                counts only calls to these, and its label is their names where it is given none.
             kind: what ``user`` names.
 
         Returns:
@@ -75,16 +75,17 @@ class LiteLLMNames(Bound):
         Raises:
             ConfigurationError: a term is not one; it is a ValueError too, and nothing was made.
         """
-        key, terms = declared_terms(
-            self._key(user, kind, label),
+        named = patterns(models)
+        terms = declared_terms(
             total_budget,
             duration,
             created_at,
             align=align,
             timezone=timezone,
             uncapped=uncapped,
-            models=models,
+            models=named,
         )
+        key = self._key(user, kind, label_for(label, named))
         return self._record(self.store.define(key, terms, declared=True))
 
     def projected_cost(self, /, model: str, messages: Any, user: str | int, **call: Any) -> float:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from allowance.calls import lifeline
+from allowance.calls.terms import label_for, patterns
 from allowance.ledger.models import applies
 from allowance.ledger.names import DELETED
 from allowance.manager.binding import Bound
-from allowance.manager.terms import labelled, operators_terms, signed_nanos
+from allowance.manager.terms import operators_terms, signed_nanos
 from allowance.manager.times import to_micros
 from allowance.manager.twins import listed, twin
 from allowance.manager.views import hold_status, status_of
 from allowance.money import UNSET, to_nanos, to_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from decimal import Decimal
 
-    from allowance.calls.terms import Limit
+    from allowance.calls.terms import Limit, Words
     from allowance.ledger.records import Alignment, Entry, Hold, Uncapped
     from allowance.manager.records import BudgetStatus, HoldStatus
     from allowance.manager.times import Moment
@@ -66,7 +67,7 @@ class Operations(Bound):
         align: Alignment | None = None,
         timezone: str | None = None,
         uncapped: Uncapped | None = None,
-        models: str | Sequence[str] | None = None,
+        models: Words | None = None,
         label: str = "",
         kind: str = "user",
     ) -> BudgetStatus:
@@ -83,9 +84,11 @@ class Operations(Bound):
             UnknownUserError: there is no such budget, and no limit to make one with.
             ConfigurationError: a term is not one, or nothing was given.
         """
-        terms = operators_terms(limit, duration, models, align=align, timezone=timezone, uncapped=uncapped)
-        key = labelled(self._key(user, kind, label), terms.models)
-        return status_of(self.store.define(key, terms))
+        named = patterns(models)
+        terms = operators_terms(
+            limit, duration, align=align, timezone=timezone, uncapped=uncapped, models=named
+        )
+        return status_of(self.store.define(self._key(user, kind, label_for(label, named)), terms))
 
     def add_budget(
         self,
