@@ -27,6 +27,7 @@ __all__ = [
     "confirm",
     "open_manager",
     "open_store_of",
+    "path_of",
     "project_of",
     "read_amount",
     "read_limit",
@@ -82,20 +83,31 @@ def open_store_of(args: argparse.Namespace, console: Console, *, making: bool = 
             raise BadInput(f"{asked!r} is no store's URL. For a file: --store sqlite:///{path}")
         if asked == "memory://":
             console.note("Note: memory:// is a new store that is forgotten when this command ends.")
-        path = _path_of(asked) or ""
-        if path and not making and not os.path.lexists(path) and not os.path.lexists(path + "-wal"):
+        path = path_of(asked) or ""
+        if path and not making and _is_missing(path) and _is_missing(path + "-wal"):
             raise BadInput(
                 f"There are no budgets yet: the file {path} does not exist.\n"
-                "Make the first: allowance set alice --limit 5\n"
+                "Make the first: allowance set alice --limit 5 --duration monthly\n"
                 "Or name the store that your program uses: --store URL, or ALLOWANCE_STORE."
             )
     return open_store(asked)
 
 
-def _path_of(url: str) -> str | None:
+def path_of(url: str) -> str | None:
     """The path of a file store; None for any other."""
     rest = url.removeprefix("sqlite:///")
     return None if rest == url or not rest else os.path.expanduser(unquote(rest))
+
+
+def _is_missing(path: str) -> bool:
+    """Whether there is no such file; of one that may not be looked for, the store knows more to say."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def open_manager(args: argparse.Namespace, console: Console, *, making: bool = False) -> BudgetManager:
@@ -169,8 +181,8 @@ def read_text(path: str) -> str:
         raise BadInput(f"The file {path} is not text in UTF-8.") from None
 
 
-def confirm(args: argparse.Namespace, console: Console, question: str) -> bool:
-    """Whether it is to be done: ``--yes`` says so, or the terminal is asked.
+def confirm(args: argparse.Namespace, console: Console, deed: str) -> bool:
+    """Whether it is to be done: ``--yes`` says so, or the terminal is asked. ``deed`` is "reset alice".
 
     Raises:
         BadInput: there is no terminal to ask, and no ``--yes``.
@@ -178,5 +190,5 @@ def confirm(args: argparse.Namespace, console: Console, question: str) -> bool:
     if args.yes:
         return True
     if not (sys.stdin.isatty() and console.stderr.isatty()):
-        raise BadInput(f"{question}\nThere is no terminal to ask on: add --yes to do it.")
-    return console.confirmed(question)
+        raise BadInput(f"This would {deed}. There is no terminal to confirm it on: add --yes.")
+    return console.confirmed(f"{deed[:1].upper()}{deed[1:]}?")

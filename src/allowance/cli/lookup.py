@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput
-from allowance.cli.words import budget_name
+from allowance.cli.words import budget_name, to_copy
 from allowance.errors import UnknownUserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from allowance.manager.budget_manager import BudgetManager
     from allowance.manager.records import BudgetStatus
 
-__all__ = ["family_of", "labelled_of", "of_kind"]
+__all__ = ["family_of", "labelled_of", "of_kind", "of_label"]
 
 _MOST_LOOKED_AT: Final = 10_000
 
@@ -48,9 +48,14 @@ def labelled_of(manager: BudgetManager, args: argparse.Namespace) -> BudgetStatu
     raise BadInput(f"{name} has no budget with the label {args.label!r}. {had}")
 
 
-def of_kind(kind: str) -> str:
-    """`` --kind team`` for a command to copy; empty for users."""
-    return "" if kind == "user" else f" --kind {kind}"
+def of_kind(kind: str) -> tuple[str, ...]:
+    """``--kind team`` for a command to copy; nothing for users."""
+    return () if kind == "user" else ("--kind", kind)
+
+
+def of_label(label: str | None) -> tuple[str, ...]:
+    """``--label month`` for a command to copy; nothing for the main budget."""
+    return ("--label", label) if label else ()
 
 
 def _stranger(manager: BudgetManager, args: argparse.Namespace, error: UnknownUserError) -> str:
@@ -67,7 +72,7 @@ def _stranger(manager: BudgetManager, args: argparse.Namespace, error: UnknownUs
         lines.append(f"Did you mean {' or '.join(near)}?")
     if len(lines) == 1:
         lines.append("See all: allowance budgets")
-    lines.append(f"Make one: allowance set {user}{of_kind(kind)} --limit 5")
+    lines.append(f"Make one: {to_copy('set', user, *of_kind(kind), '--limit', '5')}")
     return "\n".join(lines)
 
 

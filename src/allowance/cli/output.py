@@ -144,8 +144,8 @@ class Console:
 
         ``align`` has a letter for each column: ``l`` a text, which is cut where the line would be too long;
         ``i`` an id, to the left, never cut; ``r`` to the right, never cut; ``.`` an amount, aligned at its
-        point, never cut; ``b`` a bar, which goes first where there is no room. Where even that is too wide,
-        each row is printed as fields.
+        point, never cut; ``b`` a bar, of which only the end is left where there is no room. Where even that
+        is too wide, each row is printed as fields.
         """
         from allowance.cli.tables import Layout
 

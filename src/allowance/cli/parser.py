@@ -182,7 +182,7 @@ def _overview(console: Console) -> None:
 def _no_command(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.6)
     guess = f" Did you mean: allowance {near[0]}" if near else ""
     return f"There is no command {name[:40]!r}.{guess or ' See: allowance --help'}"
 

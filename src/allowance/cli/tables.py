@@ -15,6 +15,8 @@ __all__ = ["Layout"]
 
 _GAP: Final = "  "
 _LEAST_TEXT: Final = 8
+_WORTHWHILE_TEXT: Final = 16  # bars give way to it
+_LEAST_BAR: Final = 5  # what stands at its end: " 80%"
 
 
 class Layout:
@@ -52,12 +54,12 @@ class Layout:
             self.widths[column] = max(self.widths[column], *map(width_of, cells))
 
     def _fitted(self, room: int) -> list[int] | None:
-        """The widths of the columns, 0 for one that is left out; None where nothing helps."""
+        """The widths of the columns; None where nothing helps."""
         widths = list(self.widths)
         for column, kind in enumerate(self.align):
-            if kind == "b" and self._excess(widths, room, shrunk=True) > 0:
-                widths[column] = 0
-        if self._excess(widths, room, shrunk=True) > 0:
+            if kind == "b" and self._excess(widths, room, least=_WORTHWHILE_TEXT) > 0:
+                widths[column] = min(widths[column], _LEAST_BAR)
+        if self._excess(widths, room, least=_LEAST_TEXT) > 0:
             return None
         while (excess := self._excess(widths, room)) > 0:
             texts = sorted((widths[column], column) for column, kind in enumerate(self.align) if kind == "l")
@@ -66,26 +68,27 @@ class Layout:
             widths[column] = max(_LEAST_TEXT, widest - excess, min(next_widest, widest - 1))
         return widths
 
-    def _excess(self, widths: Sequence[int], room: int, *, shrunk: bool = False) -> int:
-        least = [
-            min(width, _LEAST_TEXT) if shrunk and kind == "l" else width
+    def _excess(self, widths: Sequence[int], room: int, *, least: int | None = None) -> int:
+        """By how much a line is too long, if texts are shrunk to the least."""
+        shown = [
+            width if least is None or kind != "l" else min(width, least)
             for width, kind in zip(widths, self.align, strict=True)
         ]
-        shown = [width for width in least if width]
         return sum(shown) + len(_GAP) * (len(shown) - 1) - room
 
     def _line(self, row: Sequence[Cell], widths: Sequence[int], console: Console) -> str:
         pieces: list[Cell] = []
         for column, width in enumerate(widths):
-            if not width:
-                continue
             cell, kind = row[column], self.align[column]
             text = clean(_text(cell))
             if kind == ".":
                 text = self._pointed(text, column)
             if kind == "l" and console.cuts:
                 text = cut(text, width, console.ellipsis)
-            text = pad(text, width, right=kind in "r.")
+            if kind == "b":
+                text = text[-width:]
+            if column < len(widths) - 1 or kind in "r.":
+                text = pad(text, width, right=kind in "r.")
             pieces += [_GAP] if pieces else []
             pieces.append(text if isinstance(cell, str) else console.style(text, *cell.styles))
         return console.render(*pieces).rstrip(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,15 +12,47 @@ from allowance.money import format_usd, nanos_up
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["budget_name", "clean", "cut", "moment", "pad", "span", "until", "usd", "width_of"]
+__all__ = [
+    "about_usd",
+    "budget_name",
+    "clean",
+    "counted",
+    "cut",
+    "moment",
+    "pad",
+    "span",
+    "to_copy",
+    "until",
+    "usd",
+    "width_of",
+]
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def usd(amount: Decimal | None, *, none: str = "no limit") -> str:
-    """``"$0.0125"``; ``none`` where there is no amount."""
+    """``"$0.0125"``, exactly; ``none`` where there is no amount."""
     return none if amount is None else format_usd(nanos_up(amount))
+
+
+def about_usd(amount: Decimal | None, *, none: str = "no limit") -> str:
+    """The amount to a hundredth of a cent, for overviews; what would be nothing then is exact."""
+    if amount is None:
+        return none
+    nanos = nanos_up(amount)
+    rounded = (nanos + 50_000) // 100_000 * 100_000
+    return format_usd(rounded or nanos)
+
+
+def to_copy(*words: str) -> str:
+    """A command as it can be pasted into a shell: ``allowance add 'a b' 2``."""
+    return shlex.join(["allowance", *words])
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``"1 budget"``, ``"1,200 budgets"``."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def span(length: timedelta | float) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from allowance.cli.commands.show import overview
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_user, open_manager, read_amount, read_moment
-from allowance.cli.lookup import labelled_of, of_kind
-from allowance.cli.words import budget_name, moment, usd
+from allowance.cli.lookup import labelled_of, of_kind, of_label
+from allowance.cli.words import budget_name, moment, to_copy, usd
 
 if TYPE_CHECKING:
     import argparse
@@ -37,21 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Top it up."""
-    name, kind = budget_name(args.kind, args.user, args.label), of_kind(args.kind)
+    name = budget_name(args.kind, args.user, args.label)
+    of = (*of_kind(args.kind), *of_label(args.label))
     if args.amount.strip().startswith("-"):
         raise BadInput(
             f"A top-up adds: {args.amount} cannot be added.\n"
-            f"To allow less: allowance set {args.user}{kind} --limit AMOUNT"
+            f"To allow less: {to_copy('set', args.user, *of, '--limit', 'AMOUNT')}"
         )
     amount = read_amount(args.amount)
     if not amount:
-        raise BadInput(f"A top-up must be above zero. For example: allowance add {args.user}{kind} 2")
+        raise BadInput(f"A top-up must be above zero. For example: {to_copy('add', args.user, '2', *of)}")
     until = None if args.until is None else read_moment(args.until, "--until")
+    if until is not None and until <= datetime.now(UTC):
+        raise BadInput(f"--until {moment(until)} is over. Name a later time, such as 7d: in seven days.")
     manager = open_manager(args, console)
     if labelled_of(manager, args).limit is None:
         raise BadInput(
             f"{name} has no limit: there is nothing to add to.\n"
-            f"To give it one: allowance set {args.user}{kind} --limit {amount:f}"
+            f"To give it one: {to_copy('set', args.user, *of, '--limit', f'{amount:f}')}"
         )
     status = manager.add_budget(
         args.user, amount, reason=args.reason, until=until, label=args.label, kind=args.kind

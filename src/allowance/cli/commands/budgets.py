@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_kind, open_manager
-from allowance.cli.words import budget_name, until, usd
+from allowance.cli.words import about_usd, budget_name, until
 
 if TYPE_CHECKING:
     import argparse
@@ -60,14 +60,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return Exit.DONE
 
 
-def row(status: BudgetStatus, console: Console, *, bar: int = 0) -> tuple[Cell, ...]:
-    """A budget's line in a table."""
+def row(status: BudgetStatus, console: Console, *, changed: bool = False) -> tuple[Cell, ...]:
+    """A budget's line in a table; bold where it has just changed."""
+    weight = ("bold",) if changed else ()
     return (
-        budget_name(status.kind, status.user, status.label),
-        usd(status.limit),
-        usd(status.spent),
-        usd(status.held) if status.held else "-",
-        _used(status, console, bar or (20 if console.width >= 100 else 10)),
+        console.style(budget_name(status.kind, status.user, status.label), *weight),
+        about_usd(status.limit),
+        console.style(about_usd(status.spent), *weight),
+        about_usd(status.held) if status.held else "-",
+        _used(status, console, 20 if console.width >= 100 else 10),
         until(status.resets_at),
     )
 

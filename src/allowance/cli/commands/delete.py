@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         f"{budget_name(status.kind, status.user, status.label)} ({usd(status.spent)} spent)"
         for status in going
     )
-    if not confirm(args, console, f"Delete {told}?"):
+    if not confirm(args, console, f"delete {told}"):
         console.line("Nothing was changed.")
         return Exit.NO
     gone = manager.delete_user(args.user, kind=args.kind, label=args.label)

@@ -23,7 +23,7 @@ ABOUT: Final = """Let a hold go whose call was not made, or cost nothing. One th
 because nobody told what its call cost, gives that charge back. `allowance show USER` lists the ids."""
 EXAMPLES: Final = """
 allowance release 5a0b74c1b8a2f9d3000000000007
-allowance release 5a0b74c1b8a2f9d3000000000007 --reason "the worker died before it sent the call"
+allowance release 5a0b74c1b8a2f9d3000000000007 --reason "never sent"
 """
 
 

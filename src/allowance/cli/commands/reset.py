@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         f"{budget_name(status.kind, status.user, status.label)} ({usd(status.spent)} spent)"
         for status in before
     )
-    if not confirm(args, console, f"Reset {told}?"):
+    if not confirm(args, console, f"reset {told}"):
         console.line("Nothing was changed.")
         return Exit.NO
     manager.reset_cost(args.user, kind=args.kind, label=args.label, reason=args.reason)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from allowance.cli.commands.show import overview
 from allowance.cli.exits import BadInput, Exit
-from allowance.cli.inputs import add_user, open_manager, read_limit
-from allowance.cli.lookup import of_kind
-from allowance.cli.words import budget_name, usd
+from allowance.cli.inputs import add_user, open_manager, project_of, read_limit
+from allowance.cli.lookup import of_kind, of_label
+from allowance.cli.words import budget_name, to_copy, usd
 from allowance.errors import UnknownUserError
+from allowance.ledger.names import account_key
 from allowance.ledger.records import Alignment, Uncapped
+from allowance.ledger.windows import parse_duration, parse_zone
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +31,7 @@ allowance set alice --limit 20
 allowance set alice --limit 100 --duration monthly --label month
 allowance set alice --limit 1 --duration daily --models 'gpt-4o*'
 allowance set alice --limit none
-allowance set red --kind team --limit 50 --duration 7d --timezone Europe/Berlin
+allowance set red --kind team --limit 50 --duration weekly --align calendar
 """
 
 
@@ -61,16 +63,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Make or change it."""
     terms = _terms(args)
     if not terms:
-        raise BadInput(f"Say what to set, such as: allowance set {args.user} --limit 5 --duration monthly")
-    manager = open_manager(args, console, making="limit" in terms)
+        example = to_copy("set", args.user, *of_kind(args.kind), "--limit", "5", "--duration", "monthly")
+        raise BadInput(f"Say what to set, such as: {example}")
+    manager = open_manager(args, console, making="limit" in terms and _is_sound(args))
     before = {status.label: status for status in _family(manager, args)}
     try:
         status = manager.set_budget(args.user, **terms, label=args.label, kind=args.kind)
     except UnknownUserError:
         label = f" with the label {args.label!r}" if args.label else ""
+        example = to_copy("set", args.user, *of_kind(args.kind), "--limit", "5", *of_label(args.label))
         raise BadInput(
             f"There is no budget of {args.kind} {args.user!r}{label} yet, and a new one needs a limit.\n"
-            f"For example: allowance set {args.user}{of_kind(args.kind)} --limit 5"
+            f"For example: {example}"
         ) from None
     if console.json:
         console.data(status.as_dict())
@@ -100,6 +104,18 @@ def _terms(args: argparse.Namespace) -> dict[str, Any]:
         if not terms["models"]:
             raise BadInput("--models needs a model's name or a pattern, such as 'gpt-4o*'.")
     return terms
+
+
+def _is_sound(args: argparse.Namespace) -> bool:
+    """True; what is wrong is said before a file is made.
+
+    Raises:
+        ConfigurationError: a name, a duration or a time zone that is none.
+    """
+    account_key(project_of(args), args.kind, args.user)
+    parse_duration(args.duration)
+    parse_zone(args.timezone or "UTC")
+    return True
 
 
 def _family(manager: BudgetManager, args: argparse.Namespace) -> tuple[BudgetStatus, ...]:

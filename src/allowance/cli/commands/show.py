@@ -37,9 +37,11 @@ allowance show alice --json
 
 _FEW: Final = 5
 _REACHES: Final = (timedelta(days=1), timedelta(days=35), None)
-_ALIGNED: Final = {
-    "created": "repeat from when it was made",
-    "calendar": "begin at midnight, Monday, the first",
+_STARTS: Final = {
+    "daily": "at midnight",
+    "weekly": "on Mondays",
+    "monthly": "on the first",
+    "yearly": "on 1 January",
 }
 _UNCAPPED: Final = {
     "shrink": "shrink: calls without an output cap hold what is left",
@@ -119,8 +121,9 @@ def _figures(status: BudgetStatus, console: Console) -> Iterable[tuple[str, Cell
     if status.resets_at:
         yield "window", f"since {moment(status.window_start)}"
         yield "resets", f"{moment(status.resets_at)}, in {until(status.resets_at)}"
-        if status.align == "calendar" or status.timezone != "UTC":
-            yield "windows", f"{_ALIGNED[status.align]}, in {status.timezone}"
+        if status.align == "calendar":
+            start = _STARTS.get(status.duration or "", "on the calendar")
+            yield "begins", f"{start}, in {status.timezone}"
     if status.limit is not None:
         yield "uncapped", _UNCAPPED[status.uncapped]
     yield "made", moment(status.created_at)

@@ -119,7 +119,8 @@ class _View:
         statuses = list(self._statuses())
         first = heapq.nsmallest(room, statuses, key=_urgency)
         time_now = f"{datetime.now().astimezone():%H:%M:%S}"
-        head = f"{time_now}  {len(statuses):,} budgets of project {self._manager.project_name}"
+        noun = "budget" if len(statuses) == 1 else "budgets"
+        head = f"{time_now}  {len(statuses):,} {noun} of project {self._manager.project_name}"
         lines = [console.render(console.style(cut(head, console.width, console.ellipsis), "bold")), ""]
         lines += Layout(HEADERS, ALIGN).page([self._row(status) for status in first], console, first=True)
         self._seen = {
@@ -134,16 +135,9 @@ class _View:
 
     def _row(self, status: BudgetStatus) -> tuple[Cell, ...]:
         console = self._console
-        cells = row(status, console)
         before = self._seen.get((status.kind, status.user, status.label))
-        if before is None or before == (status.spent, status.held):
-            return cells
-        return (
-            console.style(str(cells[0]), "bold"),
-            cells[1],
-            console.style(str(cells[2]), "bold"),
-            *cells[3:],
-        )
+        changed = before is not None and before != (status.spent, status.held)
+        return row(status, console, changed=changed)
 
     def _open_calls(self) -> list[str]:
         console = self._console

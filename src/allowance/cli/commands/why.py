@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.cli.commands.show import holds_table
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_user, open_manager, read_text
-from allowance.cli.lookup import family_of, of_kind
-from allowance.cli.words import budget_name, moment, span, usd
+from allowance.cli.lookup import family_of, of_kind, of_label
+from allowance.cli.words import about_usd, budget_name, moment, span, to_copy, usd
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from allowance.cli.output import Cell, Console
-    from allowance.manager.records import BudgetAnswer, Explanation
+    from allowance.manager.records import BudgetAnswer, Explanation, HoldStatus
 
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
@@ -58,74 +59,97 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if console.json:
         console.data(answer.as_dict())
         return Exit.DONE if answer.fits else Exit.NO
-    verdict, colour = ("Nothing stands in the way.", "green") if answer.fits else ("It does not fit.", "red")
-    console.line(console.style(verdict, "bold", colour))
+    if not answer.fits:
+        console.line(console.style(_headline(answer), "bold", "red"))
     console.text(answer.reason)
     console.line()
-    console.table(
-        ("budget", "limit", "spent", "held", "left", "needs", ""),
-        [_row(budget, console) for budget in answer.budgets],
-        "l.....l",
-    )
+    _show_budgets(answer, console)
     if answer.fits:
         return Exit.DONE
     if answer.holds:
         console.title("Open calls on these budgets")
         holds_table(answer.holds, console)
-    helps = list(_helps(answer, args))
-    if helps:
-        console.title("What helps")
-        for words, command in helps:
-            console.line(f"  {words}", *([": ", console.style(command, "cyan")] if command else ["."]))
+    console.title("What helps")
+    expired = [hold for hold in manager.holds(args.user, kind=args.kind) if hold.unconfirmed]
+    for words, command in _helps(answer, expired):
+        console.text(f"{words}{':' if command else '.'}", indent="  ")
+        if command:
+            console.line("    ", console.style(command, "cyan"))
     return Exit.NO
 
 
-def _row(answer: BudgetAnswer, console: Console) -> tuple[Cell, ...]:
+def _headline(answer: Explanation) -> str:
+    if answer.temporary:
+        return "Not now: open calls hold what is left."
+    return "This call does not fit." if answer.model else "Nothing is left."
+
+
+def _show_budgets(answer: Explanation, console: Console) -> None:
+    headers, align = ["budget", "limit", "spent", "held", "left", "needs", ""], "l.....i"
+    rows = [_row(budget, console, priced=answer.price_known) for budget in answer.budgets]
+    if answer.model is None:  # then nothing is needed but that something is left
+        headers, align = [*headers[:5], headers[6]], "l....i"
+        rows = [[*row[:5], row[6]] for row in rows]
+    console.table(headers, rows, align)
+
+
+def _row(answer: BudgetAnswer, console: Console, *, priced: bool) -> list[Cell]:
     budget = answer.budget
     if not answer.applies:
-        fits: Cell = "for other models"
+        fits: Cell = "other models"
     elif answer.fits:
         fits = console.style("fits", "green")
     else:
-        fits = console.style("not now" if answer.temporary else "too little", "red")
-    return (
+        why = "not now" if answer.temporary else "too little" if priced else "no price"
+        fits = console.style(why, "red")
+    return [
         budget_name(budget.kind, budget.user, budget.label),
-        usd(budget.limit),
-        usd(budget.spent),
-        usd(budget.held) if budget.held else "-",
-        usd(budget.remaining, none="-"),
-        usd(answer.needs) if answer.applies else "-",
+        about_usd(budget.limit),
+        about_usd(budget.spent),
+        about_usd(budget.held) if budget.held else "-",
+        about_usd(budget.remaining, none="-"),
+        about_usd(answer.needs) if answer.applies else "-",
         fits,
-    )
+    ]
 
 
-def _helps(answer: Explanation, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def _helps(answer: Explanation, expired: Sequence[HoldStatus]) -> Iterator[tuple[str, str]]:
     """What to do, and the command for it, the mildest first."""
-    now = datetime.now(UTC)
-    kind = of_kind(args.kind)
     if not answer.price_known:
-        yield (
-            "Give the model a price, in a JSON file named in ALLOWANCE_PRICES; see what is known",
-            (f"allowance prices --search {args.model.rpartition('/')[2]}"),
-        )
+        model = (answer.model or "").rpartition("/")[2].partition("-")[0]
+        yield "See under which names prices are known", to_copy("prices", "--search", model)
+        yield "Or give the model a price, in a JSON file that ALLOWANCE_PRICES names", ""
+        return
     if answer.fits_at is not None:
         when = "when open calls have ended" if answer.temporary else "when the window turns"
-        yield f"Wait {span(answer.fits_at - now)}, until {moment(answer.fits_at)}, {when}", ""
-    for hold in answer.holds:
-        yield "If this call is dead, let its hold go", f"allowance release {hold.call_id}"
-        break
-    if args.max_tokens or args.model:
-        yield "Ask for less output, with a lower max_tokens, or for a cheaper model", ""
+        wait = span(answer.fits_at - datetime.now(UTC))
+        yield f"Wait {wait}, until {moment(answer.fits_at)}, {when}", ""
+    if answer.model is not None:
+        yield "Let the call have a lower max_tokens, or a cheaper model", ""
+    if answer.temporary and answer.holds:
+        hold = answer.holds[0]
+        owner = f" ({hold.owner})" if hold.owner else ""
+        yield f"If the process{owner} of an open call is dead", to_copy("release", hold.call_id)
+    if expired:
+        charged = usd(sum((hold.charged for hold in expired), Decimal(0)))
+        known = f"{charged} were charged for calls of which no word came; if one was never sent"
+        yield known, to_copy("release", expired[-1].call_id)
     for one in answer.budgets:
-        budget = one.budget
-        if one.applies and not one.fits and budget.remaining is not None:
-            label = f" --label {budget.label}" if budget.label else ""
-            short = max(one.needs - budget.remaining, -budget.remaining)
-            name = budget_name(budget.kind, budget.user, budget.label)
-            if short > 0:
-                yield f"Top {name} up", f"allowance add {budget.user} {short:f}{kind}{label}"
-            else:
-                yield f"Top {name} up", f"allowance add {budget.user} 1{kind}{label}"
+        if one.applies and not one.fits:
+            yield _more(one)
+
+
+def _more(answer: BudgetAnswer) -> tuple[str, str]:
+    budget = answer.budget
+    of = (*of_kind(budget.kind), *of_label(budget.label))
+    if not budget.limit:
+        name = budget_name(budget.kind, budget.user, budget.label)
+        return f"Give {name} a limit", to_copy("set", budget.user, "--limit", "5", *of)
+    short = answer.needs - (budget.remaining or Decimal(0))
+    name = budget_name(budget.kind, budget.user, budget.label)
+    # To the next cent: who tops up a nano-dollar will be back at once.
+    cents = short.quantize(Decimal("0.01"), rounding=ROUND_CEILING)
+    return f"Let {name} spend more", to_copy("add", budget.user, f"{cents:f}", *of)
 
 
 def _read_cap(text: str | None) -> int | None:
