@@ -77,6 +77,7 @@ def test_durations(text: str | None, period: Period | None) -> None:
         "1_0d",
         True,
         1.0,
+        ["1d"],
         "0d",
         "-1d",
         "1.5h",
@@ -97,7 +98,10 @@ def test_durations_that_are_not_known_are_refused(text: str) -> None:
         parse_duration(text)
 
 
-@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "utc\0", "\ud800"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "utc\0", "\ud800", None, ["UTC"], "Europe"],
+)
 def test_time_zones_that_are_not_known_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="time zone"):
         parse_zone(name)

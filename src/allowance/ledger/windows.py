@@ -58,7 +58,6 @@ _UNITS: Final = {
 _FORM: Final = re.compile(r"([1-9][0-9]{0,11})(s|mo|m|h|d|w|y)", re.ASCII)
 
 
-@lru_cache(maxsize=256)
 def parse_duration(duration: str | None) -> Period | None:
     """Read a duration; None and ``"forever"`` give None: one window that never ends.
 
@@ -68,7 +67,12 @@ def parse_duration(duration: str | None) -> Period | None:
     if duration is None or duration == FOREVER:
         return None
     if not isinstance(duration, str):
-        raise _unknown_duration(duration)
+        raise _unknown_duration(duration)  # before the cache, which may not be able to hash it
+    return _parse(duration)
+
+
+@lru_cache(maxsize=256)
+def _parse(duration: str) -> Period:
     if duration in _WORDS:
         return _WORDS[duration]
     match = _FORM.fullmatch(duration)
@@ -91,7 +95,6 @@ def _unknown_duration(duration: object) -> ConfigurationError:
     )
 
 
-@lru_cache(maxsize=256)
 def parse_zone(name: str) -> tzinfo:
     """The time zone of an IANA name, such as ``"Europe/Berlin"``.
 
@@ -101,12 +104,23 @@ def parse_zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC  # works where no time zone data is installed at all
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        zone = _zone(name)
+    except TypeError:  # it is no text, and may not even be hashable
+        zone = None
+    if zone is None:
         raise ConfigurationError(
             f"{str(name)[:60]!r} is no time zone known here. Use an IANA name such as 'UTC' or "
             "'Europe/Berlin'; where the system has no time zone data, install the package tzdata."
-        ) from None
+        )
+    return zone
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def window_at(terms: Terms, created_at: int, now: int) -> tuple[int, int | None]:
