@@ -23,6 +23,7 @@ from allowance.ledger.names import account_key
 from allowance.ledger.records import Declaration
 from allowance.quotes import vocabularies
 from allowance.stores.sqlite import SQLiteStore, lockfile
+from tests.cli.terminal import columns_of, in_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -447,3 +448,24 @@ def test_a_hostile_path_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\\x1b[31mred\\x07" in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_it_fits_a_terminal_but_for_paths(columns: int, busy: dict[str, str]) -> None:
+    done = in_terminal("doctor", "--quick", env=busy, columns=columns)
+    assert done.code == 0
+    assert "\x1b[32m" in done.out  # ok is green
+    too_long = [line.split() for line in done.lines if columns_of(line) > columns]
+    assert all("/" in words[-1] for words in too_long), too_long
+    plain = in_terminal("doctor", "--quick", "--no-color", env=busy, columns=columns)
+    assert "\x1b[" not in plain.out
+
+
+@pytest.mark.parametrize(
+    "command", ["report", "quote", "prices", "prices refresh", "import", "export", "audit", "doctor"]
+)
+def test_help_can_be_worked_from(command: str, env: dict[str, str]) -> None:
+    done = in_terminal(*command.split(), "--help", env=env, columns=80)
+    assert done.code == 0
+    assert max(map(columns_of, done.lines)) <= 80
+    assert f"  allowance {command}" in done.text.partition("examples:")[2]

@@ -284,7 +284,7 @@ def test_export_does_not_make_a_store(env: dict[str, str], tmp_path: Path) -> No
 def test_books_that_balance(capsys: pytest.CaptureFixture[str], memory: MemoryStore) -> None:
     count = sum(1 for _ in memory.accounts())
     assert main(["audit"], store=memory) == 0
-    assert f"It balances: {count} budgets of all projects" in capsys.readouterr().out
+    assert f"It balances: {count} budgets of the store" in capsys.readouterr().out
     assert main(["audit", "--json"], store=memory) == 0
     assert json.loads(capsys.readouterr().out) == {
         "store": "memory://", "budgets": count, "differences": [],

@@ -213,7 +213,7 @@ def test_files_of_prices_that_cannot_be_read(
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize(
     "words",
-    [("prices",), ("prices", "gemini/gemini-2.5-pro", "gpt-image-1"), ("prices", "--search", "sonnet")],
+    [("prices",), ("prices", "gemini/gemini-2.5-pro", "gpt-image-1"), ("prices", "--search", "gpt-4o")],
 )
 def test_it_fits_a_terminal(words: tuple[str, ...], columns: int, env: dict[str, str]) -> None:
     done = in_terminal(*words, env=env, columns=columns)
@@ -223,6 +223,11 @@ def test_it_fits_a_terminal(words: tuple[str, ...], columns: int, env: dict[str,
     plain = in_terminal(*words, env={**env, "NO_COLOR": "1"}, columns=columns)
     assert "\x1b[" not in plain.out
     assert [line.rstrip() for line in plain.lines] == [line.rstrip() for line in done.lines]
+
+
+def test_names_are_whole_in_any_terminal(env: dict[str, str]) -> None:
+    done = in_terminal("prices", "--search", "us-gov sonnet-4-5", env=env, columns=40)
+    assert "bedrock/us-gov-east-1/anthropic.claude-sonnet-4-5-20250929-v1:0" in done.text
 
 
 # -- refresh -------------------------------------------------------------------------------------------

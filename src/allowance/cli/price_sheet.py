@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from allowance.prices.rates import PER_MILLION, PER_UNIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from allowance.prices.price import Price
     from allowance.prices.variants import Variant
 
-__all__ = ["Line", "as_dict", "fallbacks", "figure", "is_own", "lines", "rule_in_words"]
+__all__ = ["Line", "as_dict", "fallbacks", "figure", "is_own", "lines", "pointed", "rule_in_words"]
 
 _UNITS: Final = {
     **dict.fromkeys(PER_MILLION, "million tokens"),
@@ -113,6 +113,16 @@ def figure(rate: Decimal) -> str:
     text = f"{_SHOWN_DIGITS.plus(rate):f}"
     whole, _, decimals = text.partition(".")
     return f"{int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def pointed(figures: Sequence[str]) -> list[str]:
+    """Figures as wide as the widest, with their points below one another."""
+    before = max((len(one.partition(".")[0]) for one in figures), default=0)
+    after = max((len(one.partition(".")[2]) for one in figures), default=0)
+    return [
+        f"{whole.rjust(before)}{point or ' '}{decimals.ljust(after)}" if after else whole.rjust(before)
+        for whole, point, decimals in (one.partition(".") for one in figures)
+    ]
 
 
 def as_dict(asked: str, price: Price) -> dict[str, Any]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Recompute what every budget of the store has spent and holds, from its ledger and its open calls.\n"
-    "The exit code is 1 if anything differs. Other processes wait meanwhile."
+    "Recompute what every budget of the store has spent and holds, from its ledger and its open calls. "
+    "Other processes wait meanwhile. Exits 1 if anything differs."
 )
 EXAMPLES: Final = """
 allowance audit
@@ -40,13 +40,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return Exit.NO if differences else Exit.DONE
     for difference in differences:
         console.text(difference, indent="  ", then="    ")
-    recomputed = f"{counted(count, 'budget')} of all projects"
     if differences:
-        console.line(console.style(counted(len(differences), "difference"), "red"), f" in {recomputed}.")
+        console.line(
+            console.style(counted(len(differences), "difference"), "red"),
+            f" in {counted(count, 'budget')} of the store.",
+        )
         console.text(
             "Nothing was changed. Keep a copy of the store as it is: it was damaged, another program wrote "
             "to it, or this is a defect of allowance's, which you can help to mend by reporting it."
         )
         return Exit.NO
-    console.line(console.style("It balances", "green"), f": {recomputed} were recomputed.")
+    console.line(
+        console.style("It balances", "green"),
+        f": {counted(count, 'budget')} of the store recomputed, and all agree.",
+    )
     return Exit.DONE

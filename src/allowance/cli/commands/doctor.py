@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Look for what is wrong: versions, the store, prices, vocabularies, settings, SDKs. It makes and\n"
-    "changes nothing. The exit code is 1 if there is a problem; notes are worth knowing, and harmless."
+    "Look for what is wrong: versions, the store, prices, vocabularies, SDKs, settings. It makes and "
+    "changes nothing. Exits 1 if there is a problem; notes are worth knowing, and harmless."
 )
 EXAMPLES: Final = """
 allowance doctor
@@ -63,18 +63,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if console.json:
         return _print_json(groups, in_force, console)
     found: list[Check] = []
-    with console.progress(None, "Looking") as progress:
-        for title, checks in groups:
-            if found:
-                console.line()
-            console.line(console.style(title, "bold"))
-            for check in checks:
-                progress.advance()
-                _print_check(check, console)
-                found.append(check)
+    for title, checks in groups:
+        if found:
+            console.line()
+        console.line(console.style(title, "bold"))
+        for check in _looked_at(checks, title, console):
+            _print_check(check, console)
+            found.append(check)
     console.line()
     console.fields([(setting.name, f"{setting.value}{_origin(setting)}") for setting in in_force])
     return _conclude(found, console)
+
+
+def _looked_at(checks: Iterable[Check], what: str, console: Console) -> list[Check]:
+    """The checks, all made before any is printed: what shows how far it is goes away before."""
+    console.flush()
+    made = []
+    with console.progress(None, f"Looking at {what}") as progress:
+        for check in checks:
+            made.append(check)
+            progress.advance()
+    return made
 
 
 def _print_check(check: Check, console: Console) -> None:
@@ -93,7 +102,6 @@ def _print_check(check: Check, console: Console) -> None:
     console.line("  ", state, f"  {check.name.ljust(_LONGEST_NAME)}  {lines[0]}")
     for line in lines[1:]:
         console.line(margin, line)
-    console.flush()  # some checks take seconds
 
 
 def _origin(setting: Setting) -> str:
@@ -115,7 +123,11 @@ def _conclude(found: list[Check], console: Console) -> int:
 def _print_json(
     groups: Iterable[tuple[str, Iterable[Check]]], in_force: Iterable[Setting], console: Console
 ) -> int:
-    checks = [{"group": group, **check._asdict()} for group, found in groups for check in found]
+    checks = [
+        {"group": group, **check._asdict()}
+        for group, found in groups
+        for check in _looked_at(found, group, console)
+    ]
     problems = sum(check["state"] == "problem" for check in checks)
     answer: dict[str, Any] = {
         "problems": problems,

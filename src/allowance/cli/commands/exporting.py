@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Write the users of a project as LiteLLM's user_cost.json. Amounts are floats there, and what\n"
-    "LiteLLM does not know (holds, windows of other lengths, further budgets of one user) is left out."
+    "Write the users of a project as LiteLLM's user_cost.json. Amounts are floats there, a budget "
+    "without a limit has the limit Infinity, and what LiteLLM does not know is left out: open calls, "
+    "and further budgets of one user."
 )
 EXAMPLES: Final = """
 allowance export user_cost.json

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Take over the users of LiteLLM's user_cost.json: their budgets, and what they have spent.\n"
-    "The same file again changes nothing, and a newer one adds what is new in it. A user who has a\n"
-    "budget here already keeps it. The exit code is 1 if something in the file was not taken."
+    "Take over the users of LiteLLM's user_cost.json: their budgets, and what they have spent. The same "
+    "file again changes nothing, and a newer one adds what is new in it. A user who has a budget here "
+    "already keeps it. Exits 1 if something in the file was not taken."
 )
 EXAMPLES: Final = """
 allowance import user_cost.json
@@ -68,10 +68,7 @@ def _tell(report: ImportReport, manager: BudgetManager, args: argparse.Namespace
             ("new here", f"{report.created:,}"),
             ("as before", f"{report.unchanged:,}"),
             ("spend added", usd(report.posted)),
-            (
-                "not taken",
-                f"{counted(refused, 'figure or user', 'figures or users')}" if refused else "nothing",
-            ),
+            ("not taken", f"{refused:,}, see below" if refused else "nothing"),
         ]
     )
     if refused:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput, Exit
-from allowance.cli.price_sheet import as_dict, fallbacks, figure, is_own, lines, rule_in_words
+from allowance.cli.price_sheet import as_dict, fallbacks, figure, is_own, lines, pointed, rule_in_words
 from allowance.cli.words import counted
 from allowance.config import read_settings
 from allowance.manager import make_books
@@ -16,7 +16,6 @@ from allowance.prices.rates import PER_UNIT
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from allowance.cli.output import Console
     from allowance.config import Settings
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Show what a model costs: every rate, every situation that has rates of its own, which rule\n"
-    "found the name, and where the figures come from. Nothing is fetched."
+    "Show what a model costs: every rate, every situation that has rates of its own, which rule found "
+    "the name, and where the figures come from. Nothing is fetched."
 )
 EXAMPLES: Final = """
 allowance prices                            which prices there are
@@ -35,9 +34,9 @@ allowance prices gpt-4o claude-sonnet-4-5
 allowance prices --search haiku             which names there are
 allowance prices refresh model_prices_and_context_window.json
 
-Prices of your own come first: put them into a JSON file such as
-  {"my-model": {"input": "2.50", "output": "10.00"}, "local/*": {"input": 0, "output": 0}}
-in US dollars per million tokens, and set ALLOWANCE_PRICES to its path.
+Prices of your own come first. Put them into a JSON file, in US dollars per
+million tokens, and set ALLOWANCE_PRICES to its path:
+  {"my-model": {"input": "2.50", "output": "10.00"}, "local/*": {"input": 0}}
 """
 
 
@@ -90,16 +89,13 @@ def _show(asked: str, price: Price, console: Console) -> None:
 def _rates(price: Price, console: Console) -> None:
     found = list(lines(price))
     longest = max(len(line.rate) for line in found)
-    whole = max(len(line.usd.partition(".")[0]) for line in found)
-    decimals = max(len(line.usd.partition(".")[2]) for line in found)
+    amounts = pointed([f"${line.usd}" for line in found])
     when = None
-    for line in found:
+    for line, amount in zip(found, amounts, strict=True):
         if line.when != when:
             when = line.when
             console.line()
             console.text(when, indent="  ", then="    ")
-        before, _, after = line.usd.partition(".")
-        amount = f"{f'${before}'.rjust(whole + 1)}.{after.ljust(decimals)}"
         console.line(f"    {line.rate.ljust(longest)}  {amount}  per {line.per}")
     if price.multipliers:
         console.line()
@@ -172,12 +168,16 @@ def _search(text: str, catalogue: Catalogue, settings: Settings, console: Consol
 
 
 def _print_names(prices: Sequence[tuple[str, Price]], console: Console) -> None:
-    # The names come last, where a long one has the most room: they are there to be copied.
-    rows = [(_plain(price.input), _plain(price.output), _by_unit(price), name) for name, price in prices]
-    if any(other for _, _, other, _ in rows):
-        console.table(("input", "output", "otherwise", "model"), rows, "..ll")
-    else:
-        console.table(("input", "output", "model"), [(*row[:2], row[3]) for row in rows], "..l")
+    # The names come last, and are never cut: they are there to be copied.
+    inputs = pointed(["-" if price.input is None else figure(price.input) for _, price in prices])
+    outputs = pointed(["-" if price.output is None else figure(price.output) for _, price in prices])
+    others = [_by_unit(price) for _, price in prices]
+    wide, wider, widest = (max(map(len, cells), default=0) for cells in (inputs, outputs, others))
+    wide, wider = max(wide, len("input")), max(wider, len("output"))
+    head = f"{'input':>{wide}}  {'output':>{wider}}  {'otherwise' if widest else '':{widest}}"
+    console.line(console.style(f"{head.rstrip()}  model", "dim"))
+    for (name, _), into, out, other in zip(prices, inputs, outputs, others, strict=True):
+        console.line(f"{into:>{wide}}  {out:>{wider}}  {f'{other:{widest}}  ' if widest else ''}{name}")
 
 
 def _by_unit(price: Price) -> str:
@@ -185,7 +185,3 @@ def _by_unit(price: Price) -> str:
     if price.input is not None or price.output is not None:
         return ""
     return next((f"{line.usd} per {line.per}" for line in lines(price) if line.rate in PER_UNIT), "")
-
-
-def _plain(rate: Decimal | None) -> str:
-    return "-" if rate is None else figure(rate)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Make a catalogue of prices from a newer file: LiteLLM's model_prices_and_context_window.json,\n"
-    "or genai-prices' data.json. It reads the file that you give it, and fetches nothing.\n\n"
-    "A price that moved tenfold, or between nothing and something, is left as it was and told, as is a\n"
-    "figure that cannot be right. Models that the file does not have any more keep their prices."
+    "Make a catalogue of prices from a newer file: LiteLLM's model_prices_and_context_window.json, or "
+    "genai-prices' data.json. Nothing is fetched. A price that moved tenfold, or between nothing and "
+    "something, is left as it was, and told; so is a figure that cannot be right. Models that the file "
+    "does not have any more keep their prices."
 )
 EXAMPLES: Final = """
 allowance prices refresh model_prices_and_context_window.json
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.data(_as_dict(before, after, report, written))
         return Exit.DONE
     over = "the shipped catalogue" if settings.catalogue is None else str(settings.catalogue)
-    console.text(f"{args.file}, over {over} of {before.as_of}:")
+    console.text(f"{args.file}, compared with {over} of {before.as_of}:")
     _tell(before, after, report, console, args)
     if written is None:
         console.text("Nothing was written (--dry-run).")

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["ABOUT", "EXAMPLES", "add_arguments", "run"]
 
 ABOUT: Final = (
-    "Show what a call would cost: its input counted, its output at most. Nothing is sent or held.\n\n"
-    "FILE is a text, taken as one message of the user; or JSON: a list of messages, or a whole\n"
-    "request (model, messages, max_tokens, tools, ...) as your program would send it."
+    "Show what a call would cost. Nothing is sent or held. FILE is a text, taken as one message of the "
+    "user; or JSON: a list of messages, or a whole request (model, messages, max_tokens, tools, ...) as "
+    "your program would send it."
 )
 EXAMPLES: Final = """
 allowance quote --model gpt-4o --max-tokens 500 prompt.txt

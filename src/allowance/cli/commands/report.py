@@ -28,8 +28,8 @@ allowance report --by model --since 7d
 allowance report --by day --since 2026-11-01 --until 2026-12-01
 allowance report --by user --kind team --format csv > teams.csv
 
-In CSV, a name that a spreadsheet would take for a formula (it begins with = + - @) has a ' before it.
-JSON has all names and amounts exactly.
+In CSV, a name that a spreadsheet would take for a formula, because it begins
+with = + - or @, has a ' before it. JSON has all names and amounts exactly.
 """
 
 _COLUMNS: Final = ("calls", "input_tokens", "output_tokens", "spent", "unconfirmed")
