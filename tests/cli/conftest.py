@@ -110,7 +110,8 @@ class History:
     """Makes budgets and calls in a store, at times of its own."""
 
     def __init__(self, make: Callable[[Callable[[], int]], Store]) -> None:
-        self.now = time.time_ns() // 1000 - 60 * DAY
+        # So long ago that every window that is in force now began days or hours ago, whenever it is run.
+        self.now = time.time_ns() // 1000 - 45 * DAY - 12 * 60 * MINUTE
         self.store = make(lambda: self.now)
 
     def budget(self, whose: AccountKey, limit: float | None, **terms: object) -> None:
@@ -148,16 +149,16 @@ def fill(make: Callable[[Callable[[], int]], Store]) -> Store:
     history = History(make)
     alice, red = key("alice"), key("red", kind="team")
     history.budget(alice, 5, duration="monthly")
-    history.budget(key("alice", "day"), 1, duration="daily", align="calendar", timezone="Europe/Berlin")
+    history.budget(key("alice", "day"), 1, duration="daily")
     history.budget(key("alice", "gpt-4o*"), 2, duration="monthly", models=("gpt-4o*",))
     history.budget(key("bob"), None)
     history.budget(key("carol"), 10)
-    history.budget(key("dave"), 0)
+    history.budget(key("dave"), 0, duration="daily", align="calendar", timezone="Europe/Berlin")
     history.budget(red, 50, duration="weekly", uncapped="refuse")
     history.budget(key(LONG), 12_345, duration="yearly")
     history.budget(key(WIDE), 3, duration="weekly")
     history.budget(key("zed", project="billing"), 3)
-    for day in range(50, 3, -1):
+    for day in range(40, 2, -1):
         history.at(day * DAY)
         history.call(f"gpt-{day}", alice, 0.0301, "gpt-4o")
         history.call(f"claude-{day}", alice, 0.012345678, "claude-sonnet-4-5")

@@ -61,12 +61,12 @@ def test_bars_give_way_to_names_but_for_the_figure(console: Console, printed: io
 
 
 def test_what_cannot_fit_is_printed_as_fields(console: Console, printed: io.StringIO) -> None:
-    console.table(["id", "spent"], [["1" * 30, "$1.00"], ["2" * 30, "$22.00"]], "ir")
+    console.table(["id", "spent"], [["1" * 33, "$1.00"], ["2" * 33, "$22.00"]], "ir")
     assert printed.getvalue().splitlines() == [
-        "id     " + "1" * 30,
+        "id     " + "1" * 33,
         "spent  $1.00",
         "",
-        "id     " + "2" * 30,
+        "id     " + "2" * 33,
         "spent  $22.00",
         "",
     ]

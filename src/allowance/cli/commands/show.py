@@ -19,6 +19,7 @@ from allowance.money import format_usd, to_usd
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
+    from decimal import Decimal
 
     from allowance.cli.output import Cell, Console
     from allowance.ledger.records import Entry
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 "budgets": [
                     {
                         **status.as_dict(),
-                        "models": {model or "": f"{cost:f}" for model, cost in costs[status.label].items()},
+                        "model_costs": _plain(costs[status.label]),
                         "entries": [_entry_as_dict(entry) for entry in lines[status.label]],
                         "windows": [window.as_dict() for window in windows[status.label]],
                     }
@@ -160,14 +161,18 @@ def _show_holds(holds: Iterable[HoldStatus], console: Console) -> None:
         console.line("  To give one back: ", console.style("allowance release ID", "cyan"))
 
 
-def _costs(manager: BudgetManager, status: BudgetStatus) -> dict[str | None, Any]:
+def _costs(manager: BudgetManager, status: BudgetStatus) -> dict[str | None, Decimal]:
     key = account_key(status.project, status.kind, status.user)._replace(label=status.label)
     costs = manager.store.model_costs(key)
     dearest_first = sorted(costs.items(), key=lambda item: -item[1])
     return {model: to_usd(cost) for model, cost in dearest_first}
 
 
-def _show_costs(costs: dict[str | None, Any], console: Console) -> None:
+def _plain(costs: dict[str | None, Decimal]) -> dict[str, str]:
+    return {model or "": f"{cost:f}" for model, cost in costs.items()}
+
+
+def _show_costs(costs: dict[str | None, Decimal], console: Console) -> None:
     if costs:
         console.title("  Models in this window")
         rows = [(f"  {model or '(no model)'}", usd(cost)) for model, cost in costs.items()]
