@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import litellm
 import pytest
 
 from allowance import BudgetManager
+from tests.manager.support import saves_done
 
 HOUR_AGO = time.time() - 3600
 DAYS_AGO = time.time() - 3.5 * 86_400
@@ -183,9 +183,7 @@ def outcome(operation: Operation, manager: Any) -> Any:
         kinds = [kind for kind in (KeyError, ValueError, TypeError) if isinstance(error, kind)]
         return ("raises", kinds[0] if kinds else Exception)
     finally:
-        for thread in threading.enumerate():  # LiteLLM's saves, which nobody waits for
-            if "save_data" in thread.name:
-                thread.join()
+        saves_done()
 
 
 def same(one: Any, other: Any) -> bool:

@@ -35,7 +35,12 @@ def read_overrides(given: Overrides) -> dict[str, Price]:
     """
     if isinstance(given, (str, os.PathLike)):
         return _read_file(Path(given))
-    return {name: _price(name, price, f"the price of {name!r}") for name, price in given.items()}
+    items = getattr(given, "items", None)
+    if items is None:
+        raise ConfigurationError(
+            f'prices= takes prices by model, {{"model": Price(...)}}, or a file, not {type(given).__name__}.'
+        )
+    return {name: _price(name, price, f"the price of {name!r}") for name, price in items()}
 
 
 def _read_file(path: Path) -> dict[str, Price]:
