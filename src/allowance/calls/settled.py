@@ -7,7 +7,8 @@ A reply is known by itself or by its id:
   every reply the same id.
 - By its *id* and its tokens, of the last few thousand replies: so a reply that came as a plain dict is
   known, the same reply as a dict, and a stream that somebody put together from its chunks. An id does not
-  vouch for another object of the same class as the reply that was settled: that is another reply.
+  vouch for an object of a class whose objects came with it: those are known by themselves, and this is none
+  of them (a stand-in's next reply; but a copy, too).
 
 A reply without either (a dict that has no id, a bare text) is not known. Nor is one that came from another
 process. What a forked child finds here is as true there, for it shares its parent's stores.
@@ -54,13 +55,13 @@ class _Reference(weakref.ref[Any]):
 
 
 class _Bearer:
-    """Replies that bear one id: their class (None where that says nothing), and who paid."""
+    """The replies that bear one id: who paid, and the classes of those that are known by themselves."""
 
-    __slots__ = ("kind", "payees")
+    __slots__ = ("kinds", "payees")
 
-    def __init__(self, kind: type | None, payees: Collection[Payee]) -> None:
-        self.kind = kind
+    def __init__(self, payees: Collection[Payee], kinds: tuple[type, ...]) -> None:
         self.payees = payees
+        self.kinds = kinds
 
 
 # Plain dicts, and no lock: each step is one operation on them, and a reply may die anywhere (R13).
@@ -71,11 +72,13 @@ _old: dict[_Identity, _Bearer] = {}
 
 def remember(reply: object, payees: tuple[Payee, ...], usage: Usage | None) -> None:
     """Note that a call's whole reply, with this usage, was charged to these."""
-    kind: type | None = None
+    if not payees:
+        return
+    kinds: tuple[type, ...] = ()
     if isinstance(reply, (list, tuple)):
         _remember_each(reply, payees)
     elif type(reply).__weakrefoffset__:
-        kind = type(reply)
+        kinds = (type(reply),)
         known = _objects.get(id(reply))
         if known is not None and known() is reply:
             known.payees = _joined(known.payees, payees)
@@ -84,26 +87,26 @@ def remember(reply: object, payees: tuple[Payee, ...], usage: Usage | None) -> N
             reference.number = id(reply)
             reference.payees = payees
             _objects[id(reply)] = reference
-    remember_id(reply_id(reply), payees, usage, kind)
+    remember_id(reply_id(reply), payees, usage, kinds)
 
 
 def remember_id(
-    name: str | None, payees: tuple[Payee, ...], usage: Usage | None, kind: type | None = None
+    name: str | None, payees: tuple[Payee, ...], usage: Usage | None, kinds: tuple[type, ...] = ()
 ) -> None:
     """Note that the reply of this id was charged; of a stream there is no more to know it by."""
     global _young, _old
-    if name is None:
+    if name is None or not payees:
         return
     identity = _identity(name, usage)
     bearer = _young.get(identity)
     if bearer is None:
         if len(_young) >= GENERATION:
             _old, _young = _young, {}
-        _young[identity] = _Bearer(kind, payees)
+        _young[identity] = _Bearer(payees, kinds)
         return
     bearer.payees = _joined(bearer.payees, payees)
-    if bearer.kind is not kind:
-        bearer.kind = None
+    if kinds != bearer.kinds:
+        bearer.kinds = (*bearer.kinds, *[kind for kind in kinds if kind not in bearer.kinds])
 
 
 def was_settled(reply: object, key: AccountKey, store: Store | None = None) -> bool:
@@ -128,7 +131,7 @@ def _was_settled(reply: object, main: AccountKey, store: Store | None, deeper: i
         for identity in (_identity(name, measure(reply)), _identity(name, None)):
             for generation in (_young, _old):
                 bearer = generation.get(identity)
-                if bearer is None or bearer.kind is type(reply):
+                if bearer is None or type(reply) in bearer.kinds:
                     continue
                 if _paid(bearer.payees, main, store):
                     return True
