@@ -53,6 +53,14 @@ async def results() -> None:
         assert_type(await block.arefresh(), Block)
 
 
+def several_budgets() -> None:
+    with budget("alice", limit=100, duration="monthly", label="month", tags="search") as block:
+        assert_type(block.label, str)
+    with budget("alice", limit=5, models=("gpt-4o*", "o3*"), tags=("search", "beta")):
+        budgeted(user="alice", limit=5, models="gpt-4o*", tags=["search"])
+    budget(limit=1, models={"gpt-4o*"})
+
+
 def figures() -> None:
     with budget("alice", limit=None, align="calendar", timezone="Europe/Berlin") as block:
         assert_type(block, Block)
@@ -69,6 +77,7 @@ def figures() -> None:
 def on_event(event: Event) -> None:
     assert_type(event.amount, Decimal)
     assert_type(event.limit, Decimal | None)
+    assert_type(event.label, str)
 
 
 def questions(reply: object) -> None:
@@ -83,7 +92,10 @@ def refused(error: BudgetExceededError) -> None:
     assert_type(error.remaining, Decimal)
     assert_type(error.resets_at, datetime | None)
     assert_type(error.status_code, int)
+    assert_type(error.label, str)
+    assert_type(error.models, tuple[str, ...])
 
 
 budget("alice", uncapped="squeeze")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such policy
+budget("alice", models=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no pattern
 budgeted(user=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a user is no float
