@@ -266,6 +266,7 @@ def test_a_damaged_entry(store: SQLiteStore, path: Path) -> None:
         ("MODEL_COSTS", (1, 1), "PRIMARY KEY"),
         ("COSTS", (1, 1, None, None), "entry_by_account"),
         ("DUE", (1,), "hold_open"),
+        ("SOONEST", (), "hold_open"),
         ("HOLD", ("a",), "PRIMARY KEY"),
     ],
 )
@@ -278,3 +279,36 @@ def test_what_each_call_reads_is_found_by_an_index(
     steps = [str(row[3]) for row in plan]
     assert any("SEARCH" in step and index in step for step in steps), steps
     assert not any("SCAN" in step for step in steps), steps
+
+
+RESERVER = """
+import sys
+from allowance.ledger.records import *
+from allowance.stores.contract import ManualClock
+from allowance.stores.sqlite import SQLiteStore
+scope = Scope(AccountKey("p", "user", "n"), Declaration(limit=50, creates=True))
+SQLiteStore(sys.argv[1], clock=ManualClock()).reserve(Ask("theirs", (scope,), 9, 9, 9, 9, True, 1_000_000))
+"""
+
+
+def test_r6_holds_of_another_process_come_to_their_term_here(
+    store: SQLiteStore, path: Path, clock: ManualClock
+) -> None:
+    assert store.sweep() == []
+    subprocess.run([sys.executable, "-c", RESERVER, str(path)], check=True)
+    clock.advance(1_000_000)
+    assert [hold.hold_id for hold in store.sweep()] == ["theirs"]
+
+
+def test_r6_a_hold_may_come_to_its_term_in_the_transaction_that_made_it(store: SQLiteStore) -> None:
+    store.settle(Posting("a", 1, (SCOPE,)))
+    now = store._engine._latest
+    ask = Ask("b", (SCOPE,), 9, 9, 9, 9, True, ttl=5)
+    batch = [
+        Operation(lambda tables: verbs.reserve(tables, ask, now)),
+        Operation(lambda tables: verbs.sweep(tables, now + 4)),
+        Operation(lambda tables: verbs.sweep(tables, now + 5)),
+    ]
+    store._engine._commit(batch)
+    _, early, late = [operation.outcome() for operation in batch]
+    assert (early, [hold.hold_id for hold in late]) == ((), ["b"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from allowance.errors import StoreCorruptError
 from allowance.ledger.holds import HoldRow
@@ -19,9 +19,6 @@ from allowance.ledger.records import (
     HoldState,
     Terms,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "as_text",
@@ -76,7 +73,7 @@ def read_hold(row: tuple[Any, ...]) -> HoldRow:
             amount=row[2],
             expected=row[3],
             bound=bool(row[4]),
-            windows=tuple([(AccountKey(*key), start) for *key, start in json.loads(row[5])]),
+            windows=_load_windows(row[5]),
             model=row[6],
             reserved_at=row[7],
             expires_at=row[8],
@@ -102,9 +99,15 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
         raise _unreadable("entry", str(seq)) from error
 
 
-def dump_windows(windows: Sequence[tuple[AccountKey, int]]) -> str:
+@lru_cache(maxsize=1024)
+def dump_windows(windows: tuple[tuple[AccountKey, int], ...]) -> str:
     """A hold's windows, as JSON."""
     return _encode([[*key, start] for key, start in windows])
+
+
+@lru_cache(maxsize=1024)
+def _load_windows(text: str) -> tuple[tuple[AccountKey, int], ...]:
+    return tuple([(AccountKey(*key), start) for *key, start in json.loads(text)])
 
 
 @lru_cache(maxsize=1024)

@@ -35,10 +35,12 @@ class SQLiteTables:
         self._connection = connection
         self._execute = connection.execute
         self._ids: dict[AccountKey, int] = {}
+        self._soonest: int | None = None  # no open hold's term is over before; None where that is not known
 
     def begin(self) -> int:
         """Begin a transaction; the latest time that one before it saw."""
         self._ids.clear()  # another process may have renamed an account, and made a new one of its name
+        self._soonest = None
         row = self._execute(sql.CLOCK).fetchone()
         return int(row[0])
 
@@ -86,7 +88,7 @@ class SQLiteTables:
         for row in self.unsettled():
             if any(key == old for key, _ in row.windows):
                 windows = [(new if key == old else key, start) for key, start in row.windows]
-                self._execute(sql.KEEP_WINDOWS, (dump_windows(windows), row.hold_id))
+                self._execute(sql.KEEP_WINDOWS, (dump_windows(tuple(windows)), row.hold_id))
 
     def projects(self, kind: str, name: str) -> Sequence[str]:
         rows = self._execute(sql.PROJECTS, (kind, name))
@@ -97,6 +99,8 @@ class SQLiteTables:
         return None if row is None else read_hold(row)
 
     def add_hold(self, row: HoldRow) -> None:
+        if self._soonest is not None and row.expires_at < self._soonest:
+            self._soonest = row.expires_at
         content = fingerprint(row.content) if isinstance(row.content, Ask) else row.content
         self._execute(
             sql.ADD_HOLD,
@@ -113,6 +117,12 @@ class SQLiteTables:
         self._execute(sql.KEEP_HOLD, (str(row.state), row.expires_at, row.charged, row.hold_id))
 
     def due(self, now: int) -> list[HoldRow]:
+        soonest = self._soonest
+        if soonest is None:
+            soonest = self._soonest = int(self._execute(sql.SOONEST).fetchone()[0])
+        if now < soonest:
+            return []
+        self._soonest = None
         return [read_hold(row) for row in self._execute(sql.DUE, (now,))]
 
     def unsettled(self) -> list[HoldRow]:
