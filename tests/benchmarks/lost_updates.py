@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.lost_updates [PROCESSES UPDATES]
 
-Each process calls `update_cost` with the same reply; by default 8 of them, 2,500 times each. Ours is asked for
-the exact sum afterwards, LiteLLM's for what its file holds.
+Each process calls `update_cost` with the same reply; by default 8 of them, 2,500 times each. Ours is asked
+for the exact sum afterwards, LiteLLM's for what its file holds.
 """
 
 from __future__ import annotations

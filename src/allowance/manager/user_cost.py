@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from allowance.calls.books import Books
-    from allowance.ledger.records import Account
+    from allowance.ledger.records import AccountKey
     from allowance.stores.base import Store
 
 __all__ = ["import_users", "read_users", "write_users"]
@@ -34,6 +34,8 @@ TELL_EVERY: Final = 100
 """Users between two calls of ``progress``."""
 
 _ROUNDS: Final = 5
+_PREFIX: Final = "user_cost.json "
+_REASON: Final = "from user_cost.json"
 
 
 def import_users(
@@ -155,9 +157,11 @@ def _take_over(store: Store, user: Taken) -> tuple[bool, int, list[str]]:
         anchor = user.anchor
         terms = Declaration(user.limit, user.duration, creates=True, created_at=anchor)
         account = store.define(user.key, terms)
+    at = account.created_at if user.anchor is None else user.anchor
+    before = {} if made else _posted(store, user.key, at)
     posted, problems = 0, []
     for model, cost in user.costs.items():
-        added = _post(store, account, model, cost, account.created_at if user.anchor is None else user.anchor)
+        added = _post(store, user.key, model, cost, at, before)
         posted += max(added, 0)
         if added < 0:
             problems.append(
@@ -167,32 +171,36 @@ def _take_over(store: Store, user: Taken) -> tuple[bool, int, list[str]]:
     return made, posted, problems
 
 
-def _post(store: Store, account: Account, model: str | None, cost: int, at: int) -> int:
+def _posted(store: Store, key: AccountKey, at: int) -> dict[str, list[int]]:
+    """What was posted for a user's window before, by the ids' beginnings."""
+    amounts: dict[str, list[int]] = {}
+    for entry in store.entries(key, since=at, until=at + 1):
+        if entry.hold_id is not None and entry.hold_id.startswith(_PREFIX):
+            amounts.setdefault(entry.hold_id.rpartition(" ")[0], []).append(entry.amount)
+    return amounts
+
+
+def _post(
+    store: Store, key: AccountKey, model: str | None, cost: int, at: int, posted: dict[str, list[int]]
+) -> int:
     """Post what a model has cost in all, less what was posted before; returns what was missing."""
-    key = account.key
     name = json.dumps([*key, model, at])
-    digest = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    prefix = f"user_cost.json {digest} "
+    prefix = _PREFIX + hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     seen, number = -1, 0
     for _ in range(_ROUNDS):
-        before = [
-            entry
-            for entry in store.entries(key, since=at, until=at + 1)
-            if entry.hold_id is not None and entry.hold_id.startswith(prefix)
-        ]
-        missing = cost - sum(entry.amount for entry in before)
+        before = posted.get(prefix, [])
+        missing = cost - sum(before)
         if missing <= 0:
             return missing
         # An id is taken where another import was faster, or the user was removed since: then the next one.
         number = len(before) if len(before) != seen else number + 1
         seen = len(before)
-        posting = Posting(
-            f"{prefix}{number}", missing, (Scope(key),), model, reason="from user_cost.json", at=at
-        )
+        about = Posting(f"{prefix} {number}", missing, (Scope(key),), model, reason=_REASON, at=at)
         try:
-            settled = store.settle(posting)
+            settled = store.settle(about)
         except HoldConflictError:
-            continue
-        if not settled.repeated:
+            settled = None
+        if settled is not None and not settled.repeated:
             return settled.posted
+        posted = _posted(store, key, at)
     return 0
