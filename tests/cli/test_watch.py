@@ -13,9 +13,6 @@ from allowance.stores.open import open_store
 from tests.cli.conftest import LONG, OPEN, InProcess, key
 from tests.cli.terminal import PROGRAM, Terminal, in_terminal, run
 
-if TYPE_CHECKING:
-    pass
-
 BEGIN, END = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 

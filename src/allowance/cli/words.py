@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from allowance.money import format_usd, nanos_up
@@ -92,6 +93,7 @@ def budget_name(kind: str, user: str, label: str = "") -> str:
     return f"{name} [{label}]" if label else name
 
 
+@lru_cache(maxsize=4096)  # tables show the same bars and figures again and again
 def clean(text: str) -> str:
     """The text with what would act on a terminal, or hide in it, written out: ``"\\x1b"``, ``"\\u202e"``."""
     if text.isascii() and text.isprintable():
@@ -104,6 +106,7 @@ def clean(text: str) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str) -> int:
     """How many columns of a terminal the text takes."""
     if text.isascii():

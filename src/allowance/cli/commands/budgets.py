@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from allowance.manager.budget_manager import BudgetManager
     from allowance.manager.records import BudgetStatus
 
-__all__ = ["ABOUT", "ALIGN", "EXAMPLES", "HEADERS", "add_arguments", "part_of", "row", "run"]
+__all__ = ["ABOUT", "ALIGN", "EXAMPLES", "HEADERS", "add_arguments", "bar_width", "part_of", "row", "run"]
 
 ABOUT: Final = "Show all budgets: what each may spend, has spent, and holds for open calls."
 EXAMPLES: Final = """
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if console.json:
         console.stream(status.as_dict() for status in shown)
         return Exit.DONE
-    count = console.table(HEADERS, (row(status, console) for status in shown), ALIGN)
+    bar = bar_width(console)
+    count = console.table(HEADERS, (row(status, console, bar) for status in shown), ALIGN)
     if not count:
         _say_none(manager, args, console)
         return Exit.DONE
@@ -60,7 +61,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return Exit.DONE
 
 
-def row(status: BudgetStatus, console: Console, *, changed: bool = False) -> tuple[Cell, ...]:
+def bar_width(console: Console) -> int:
+    """How long bars are on this terminal."""
+    return 20 if console.width >= 100 else 10
+
+
+def row(status: BudgetStatus, console: Console, bar: int, *, changed: bool = False) -> tuple[Cell, ...]:
     """A budget's line in a table; bold where it has just changed."""
     weight = ("bold",) if changed else ()
     return (
@@ -68,7 +74,7 @@ def row(status: BudgetStatus, console: Console, *, changed: bool = False) -> tup
         about_usd(status.limit),
         console.style(about_usd(status.spent), *weight),
         about_usd(status.held) if status.held else "-",
-        _used(status, console, 20 if console.width >= 100 else 10),
+        _used(status, console, bar),
         until(status.resets_at),
     )
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from allowance.cli.commands.budgets import ALIGN, HEADERS, part_of, row
+from allowance.cli.commands.budgets import ALIGN, HEADERS, bar_width, part_of, row
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_kind, open_manager
 from allowance.cli.lookup import family_of
@@ -137,7 +137,7 @@ class _View:
         console = self._console
         before = self._seen.get((status.kind, status.user, status.label))
         changed = before is not None and before != (status.spent, status.held)
-        return row(status, console, changed=changed)
+        return row(status, console, bar_width(console), changed=changed)
 
     def _open_calls(self) -> list[str]:
         console = self._console
