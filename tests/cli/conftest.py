@@ -130,7 +130,7 @@ class History:
             ceiling=nanos,
             expected=nanos,
             bounded=True,
-            ttl=15 * MINUTE,
+            ttl=15 * MINUTE if hold_id != OPEN else DAY,  # it is to be open however long the tests take
             model=model,
             tags=("batch",),
             owner="worker-3:4711",

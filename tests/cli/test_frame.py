@@ -104,7 +104,7 @@ MISTYPED = {
     "a top-up that is over": (("add", "alice", "5", "--until", "2020-01-01"), "2020"),
     "a date": (("add", "alice", "5", "--until", "tomorrow"), "-12-01"),
     "a day that is none": (("add", "alice", "5", "--until", "2027-02-30"), "-12-01"),
-    "a duration": (("set", "alice", "--duration", "10dogs"), "'7d'"),
+    "a duration": (("set", "alice", "--duration", "10dogs"), "7d"),
     "a time zone": (("set", "alice", "--timezone", "Mars/Olympus"), "Europe/Berlin"),
     "nothing to set": (("set", "alice"), "--limit 5"),
     "a new budget without a limit": (("set", "nina", "--duration", "daily"), "--limit 5"),
@@ -304,6 +304,14 @@ def test_colour_says_nothing_that_words_do_not(busy: Environment) -> None:
     plain = in_terminal("budgets", env={**busy, "NO_COLOR": "1"})
     assert coloured.text == plain.text
     assert "░" in plain.text
+
+
+def test_errors_are_wrapped_to_the_terminal_but_for_commands_to_copy(busy: Environment) -> None:
+    done = in_terminal("set", "alice", "--duration", "10dogs", env=busy, columns=60)
+    assert len(done.lines) == 3
+    assert max(map(len, done.lines)) < 60
+    done = in_terminal("show", "a long name of nobody", env=busy, columns=40)
+    assert "Make one: allowance set 'a long name of nobody' --limit 5" in done.lines
 
 
 def test_an_ascii_terminal_gets_ascii(busy: Environment) -> None:

@@ -29,7 +29,7 @@ def test_show_tells_all_about_a_user(here: InProcess) -> None:
     holds = {line.split()[0]: line for line in done.lines if line.startswith("  5a0b")}
     assert holds[OPEN].split()[1] == "$0.22"
     assert "worker-3:4711" in holds[OPEN]
-    assert "1 min" in holds[OPEN]
+    assert " min " in holds[OPEN]
     assert holds[EXPIRED].split()[1] == "$0.15"
     assert "unconfirmed" in done.out
     assert "allowance release ID" in done.out

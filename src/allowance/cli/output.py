@@ -186,9 +186,18 @@ class Console:
         self.stdout.write("[]\n" if before == "[\n" else "\n]\n")
 
     def note(self, text: str) -> None:
-        """Say something beside the answer, on standard error."""
+        """Say something beside the answer, on standard error; a line with a command to copy stays whole."""
+        import textwrap
+
         self.flush()
-        self.stderr.write("".join(f"{clean(line)}\n" for line in text.splitlines()))
+        lines = [clean(line) for line in text.splitlines()]
+        if self.stderr.isatty():
+            width = self.width - 1
+            lines = [
+                line if ": allowance " in line else textwrap.fill(line, width, break_long_words=False)
+                for line in lines
+            ]
+        self.stderr.write("".join(f"{line}\n" for line in lines))
 
     def error(self, message: str) -> None:
         """Say why the command failed, on standard error."""

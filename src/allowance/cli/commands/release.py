@@ -49,11 +49,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     model = f" to {hold.model}" if hold.model else ""
     age = span(datetime.now(UTC) - hold.reserved_at)
     if hold.unconfirmed:
-        console.line(
+        console.text(
             f"Gave back {usd(hold.charged)}, which a call{model} by {whose} was charged at its term."
         )
         return Exit.DONE
-    console.line(f"Released {usd(hold.amount)}, which a call{model} by {whose} held for {age}.")
+    console.text(f"Released {usd(hold.amount)}, which a call{model} by {whose} held for {age}.")
     owner = f" in {hold.owner}" if hold.owner else ""
     console.note(f"If that call still runs{owner}, what it costs will not be counted.")
     return Exit.DONE

@@ -9,7 +9,7 @@ from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_user, open_manager, project_of, read_limit
 from allowance.cli.lookup import of_kind, of_label
 from allowance.cli.words import budget_name, to_copy, usd
-from allowance.errors import UnknownUserError
+from allowance.errors import ConfigurationError, UnknownUserError
 from allowance.ledger.names import account_key
 from allowance.ledger.records import Alignment, Uncapped
 from allowance.ledger.windows import parse_duration, parse_zone
@@ -65,7 +65,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not terms:
         example = to_copy("set", args.user, *of_kind(args.kind), "--limit", "5", "--duration", "monthly")
         raise BadInput(f"Say what to set, such as: {example}")
-    manager = open_manager(args, console, making="limit" in terms and _is_sound(args))
+    _check(args)
+    manager = open_manager(args, console, making="limit" in terms)
     before = {status.label: status for status in _family(manager, args)}
     try:
         status = manager.set_budget(args.user, **terms, label=args.label, kind=args.kind)
@@ -106,16 +107,21 @@ def _terms(args: argparse.Namespace) -> dict[str, Any]:
     return terms
 
 
-def _is_sound(args: argparse.Namespace) -> bool:
-    """True; what is wrong is said before a file is made.
+def _check(args: argparse.Namespace) -> None:
+    """Say what is wrong before a file is made.
 
     Raises:
-        ConfigurationError: a name, a duration or a time zone that is none.
+        BadInput, ConfigurationError: a name, a duration or a time zone that is none.
     """
     account_key(project_of(args), args.kind, args.user)
-    parse_duration(args.duration)
     parse_zone(args.timezone or "UTC")
-    return True
+    try:
+        parse_duration(args.duration)
+    except ConfigurationError:
+        raise BadInput(
+            f"--duration cannot be {args.duration[:40]!r}. Use daily, weekly, monthly, yearly, forever, or a "
+            "number with a unit: 30s, 5m, 12h, 7d, 2w, 1mo, 1y."
+        ) from None
 
 
 def _family(manager: BudgetManager, args: argparse.Namespace) -> tuple[BudgetStatus, ...]:

@@ -186,11 +186,12 @@ def _ticks(every: float, count: int | None, console: Console) -> Iterator[int]:
     """One for each view; early where the terminal was resized."""
     done = 0
     while True:
+        size = console.size  # before it is drawn: what changes meanwhile is to be seen
         yield done
         done += 1
         if count is not None and done >= count:
             return
-        size, end = console.size, time.monotonic() + every
+        end = time.monotonic() + every
         while (left := end - time.monotonic()) > 0 and (not console.terminal or console.size == size):
             time.sleep(min(left, _GLANCE) if console.terminal else left)
 
