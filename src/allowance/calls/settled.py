@@ -146,7 +146,12 @@ def _identity(name: str, usage: Usage | None) -> _Identity:
 
 
 def _paid(payees: Collection[Payee], main: AccountKey, store: Store | None) -> bool:
-    return any(key == main and (store is None or other is store) for other, key in list(payees))
+    return any(key == main and (store is None or _same(other, store)) for other, key in list(payees))
+
+
+def _same(one: Store, other: Store) -> bool:
+    # What lies outside this process may be opened twice, by a manager and by configure().
+    return one is other or (one.rank > 0 and one.url == other.url)
 
 
 def _joined(known: Collection[Payee], more: tuple[Payee, ...]) -> Collection[Payee]:
