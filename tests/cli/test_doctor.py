@@ -15,6 +15,7 @@ import pytest
 
 from allowance.cli import main
 from allowance.cli.checks import sdks
+from allowance.cli.checks import store as store_checks
 from allowance.cli.checks.machine import clock_check, sqlite_check
 from allowance.cli.checks.place import file_system_check
 from allowance.cli.checks.prices import catalogue_check
@@ -114,6 +115,17 @@ def test_a_file_that_is_in_use_is_looked_at_beside_its_users(tmp_path: Path, fil
     assert "2 budgets, 0 open calls" in done.stdout  # what stands in the log alone counts too
     assert sorted(tree(file.parent)) == before
     store.define(account_key("default", "user", "carol"), Declaration(limit=1, creates=True))
+    store.close()
+
+
+def test_nobody_waits_while_a_file_in_use_is_looked_at(file: Path) -> None:
+    store = SQLiteStore(file)
+    other = lockfile.LockFile(f"{file}.lock")
+    with store_checks._reading(str(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (1,)
+        assert other._try()
+        other.release()
+    other.close()
     store.close()
 
 
@@ -325,6 +337,7 @@ def test_which_file_system_it_is_on(kind: str, state: str) -> None:
     mounts = [("/", "ext4"), ("/data", kind), ("/database", "ext4"), ("/data/sub", "xfs")]
     assert file_system_check("/data/a", mounts).state == state
     assert file_system_check("/database/a", mounts).state == "ok"
+    assert file_system_check("/data2/a", mounts).state == "ok"
     assert file_system_check("/data/sub/a", mounts).state == "ok"
     assert file_system_check("/data", [("/data", "nfs"), ("/data", kind)]).state == state
     assert "cannot be told" in file_system_check("/data", []).text

@@ -168,10 +168,10 @@ def test_names_are_searched_by_words_in_any_case(capsys: pytest.CaptureFixture[s
     shown = told(capsys, "prices", "--search", "SONNET 4-5")
     assert "claude-sonnet-4-5" in shown
     assert "gpt-4o" not in shown
-    assert main(["prices", "--search", "sonnet", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found) > 10
-    assert all("sonnet" in one["asked"].lower() for one in found)
+    assert main(["prices", "--search", "Sonnet 4-5", "--json"]) == 0
+    names = [one["asked"].lower() for one in json.loads(capsys.readouterr().out)]
+    assert len(names) > 10
+    assert all("sonnet" in name and "4-5" in name for name in names)
 
 
 @pytest.mark.parametrize(
