@@ -7,6 +7,7 @@ import gc
 import json
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -18,6 +19,7 @@ from allowance import budget, budgeted
 from allowance.calls import settled
 from allowance.calls.settled import was_settled
 from allowance.stores.memory import MemoryStore
+from allowance.stores.sqlite import SQLiteStore
 from tests.calls.support import CHAT, CLAUDE, GEMINI, MESSAGES, Flaky, key, lines, python, reply
 from tests.provider import Provider, clients
 
@@ -265,6 +267,16 @@ def test_a_store_tells_users_of_the_same_name_apart(store: MemoryStore) -> None:
     got = budgeted(user="alice", limit=1)(fetch)()
     assert was_settled(got, ALICE, store)
     assert not was_settled(got, ALICE, MemoryStore())
+
+
+def test_a_file_that_is_opened_twice_is_one_store(tmp_path: Path) -> None:
+    first, second, other = (SQLiteStore(tmp_path / name) for name in ("a.db", "a.db", "b.db"))
+    allowance.configure(store=first)
+    got = budgeted(user="alice", limit=1)(fetch)()
+    assert was_settled(got, ALICE, second)
+    assert not was_settled(got, ALICE, other)
+    for opened in (first, second, other):
+        opened.close()
 
 
 def test_a_reply_that_several_calls_gave_back_is_settled_for_each() -> None:
