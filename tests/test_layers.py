@@ -22,7 +22,7 @@ LAYERS = (
     {"ledger"},
     {"money", "errors"},
 )
-"""From the top down: each may import what stands below it. `config` is settings: for the manager, and what is above."""
+"""From the top down: each may import what stands below it."""
 
 RECORDS = {
     "allowance.requests.request",
