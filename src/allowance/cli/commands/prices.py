@@ -154,7 +154,9 @@ def _search(text: str, catalogue: Catalogue, settings: Settings, console: Consol
     if not names:
         near = catalogue.near(text)
         hint = f" The nearest: {', '.join(near)}." if near else ""
-        raise BadInput(f"No name has {text[:80]!r} in it.{hint}\nSee all: allowance prices --search /")
+        raise BadInput(
+            f"No name has {text[:80]!r} in it.{hint}\nTry less of it, such as: allowance prices --search gpt"
+        )
     prices = ((name, own.get(name) or catalogue.find(name)) for name in names)
     if console.json:
         console.stream(as_dict(name, price) for name, price in prices)
