@@ -329,7 +329,7 @@ def test_r6_the_daily_job_charges_what_expired(manager: BudgetManager, clock: Cl
     manager.store.reserve(Ask("one", scopes, CALL, CALL, CALL, CALL, True, 1_000_000))
     clock.forward(minutes=1)
     manager.update_budget_all_users()
-    [hold] = manager.holds("alice")
+    [hold] = manager.holds()
     assert (hold.state, hold.unconfirmed, hold.charged) == ("expired", True, usd(CALL))
 
 

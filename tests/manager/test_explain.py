@@ -227,6 +227,17 @@ def test_an_uncapped_call_that_would_shrink(manager: BudgetManager) -> None:
     assert not said.fits
 
 
+def test_the_policy_of_one_budget_asks_for_room_on_the_others(manager: BudgetManager) -> None:
+    manager.create_budget(10, "alice", uncapped="reserve")
+    manager.set_budget("alice", usd(HELD), label="month")
+    said = manager.explain("alice", model="gpt-4o", messages=MESSAGES)
+    assert not said.fits
+    assert [answer.fits for answer in said.budgets] == [True, False]
+    assert said.budgets[1].needs == said.needs > usd(HELD)
+    manager.set_budget("alice", uncapped="shrink")
+    assert manager.explain("alice", model="gpt-4o", messages=MESSAGES).fits
+
+
 def test_the_input_may_be_given_in_the_words_of_any_api(manager: BudgetManager) -> None:
     manager.create_budget(1, "alice")
     said = manager.explain("alice", model="gpt-4o", input="hello there", max_output_tokens=50)
