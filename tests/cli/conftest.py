@@ -45,7 +45,14 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def env(tmp_path: Path, bytecode: Path) -> dict[str, str]:
     """An environment in which nothing of this machine's user is found, or written."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALLOWANCE_", "XDG_"))}
-    for name in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "PYTHONDONTWRITEBYTECODE"):
+    for name in (
+        "NO_COLOR",
+        "COLUMNS",
+        "LINES",
+        "FORCE_COLOR",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONUNBUFFERED",
+    ):
         kept.pop(name, None)
     return {
         **kept,

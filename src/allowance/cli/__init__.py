@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None, *, store: Store | None = None) -> in
         told = explained(error)
         if told is None:
             raise  # a defect of ours: its traceback is what a report needs
+        if isinstance(error, OSError):
+            console.abandon()  # the disk is full: what waits would be tried again, and complained of
         console.error(told.message)
         return told.code
     return code
