@@ -259,7 +259,10 @@ WHOLE: dict[str, tuple[dict[str, Any], Decimal]] = {
         Decimal("0.5"),
     ),
     "no models": ({**B, "model_cost": {}, "current_cost": 0.5}, Decimal("0.5")),
-    "noise of floats": ({**B, "current_cost": 0.0015000000000000002}, Decimal("0.0015")),
+    "noise of floats": (
+        {**B, "current_cost": 0.0015000000000000002, "model_cost": {"m": 0.0015000000000000002}},
+        Decimal("0.0015"),
+    ),
     "an endless budget": ({**B, "total_budget": float("inf")}, Decimal("0.0015")),
     "things unknown": ({**B, "colour": "red"}, Decimal("0.0015")),
     "created_at alone": ({**{k: v for k, v in B.items() if k != "last_updated_at"}}, Decimal("0.0015")),

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import assert_type
+from typing import Any, assert_type
 
 import allowance
-from allowance import Block, BudgetExceededError, Event, Price, Quote, Usage, budget, budgeted
+from allowance import (
+    Block,
+    BudgetExceededError,
+    BudgetManager,
+    BudgetStatus,
+    Event,
+    Price,
+    Quote,
+    Usage,
+    budget,
+    budgeted,
+)
 
 Messages = Sequence[dict[str, str]]
 
@@ -99,3 +110,24 @@ def refused(error: BudgetExceededError) -> None:
 budget("alice", uncapped="squeeze")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such policy
 budget("alice", models=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no pattern
 budgeted(user=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a user is no float
+
+
+async def a_manager() -> None:
+    """Methods and their async twins, and what is bound to a manager's store."""
+    manager = BudgetManager("shop", client_type="memory")
+    assert_type(manager.create_budget(10, user="alice", duration="daily"), dict[str, Any])
+    assert_type(await manager.acreate_budget(10, user="alice", duration="daily"), dict[str, Any])
+    assert_type(manager.get_current_cost("alice"), float)
+    assert_type(await manager.aget_current_cost("alice"), float)
+    assert_type(await manager.astatus("alice"), tuple[BudgetStatus, ...])
+    assert_type(await manager.astatuses(kind="team"), list[BudgetStatus])
+    await manager.aget_current_cost()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+    @manager.budgeted(user="alice")
+    def ask(messages: list[str], model: str = "gpt-4o") -> int:
+        return len(messages) + len(model)
+
+    assert_type(ask(["x"]), int)
+    ask(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with manager.budget("alice") as block:
+        assert_type(block.spent, Decimal)
