@@ -136,6 +136,14 @@ def test_why_counts_what_is_sent(here: InProcess, tmp_path: Path) -> None:
     assert needs[3] > needs[0] + 0.0005
 
 
+def test_why_refuses_what_is_no_text(here: InProcess, tmp_path: Path) -> None:
+    noise = tmp_path / "noise"
+    noise.write_bytes(b"\xff\xfe\x00")
+    done = here("why", "alice", "--model", "gpt-4o", "--input", str(noise))
+    assert done.code == 2
+    assert "not text in UTF-8" in done.err
+
+
 def test_why_reads_standard_input(busy: dict[str, str]) -> None:
     from tests.cli.terminal import run
 

@@ -178,7 +178,8 @@ def read_text(path: str) -> str:
     except OSError as error:
         raise BadInput(f"The file {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(f"The file {path} is not text in UTF-8.") from None
+        what = "Standard input" if path == "-" else f"The file {path}"
+        raise BadInput(f"{what} is not text in UTF-8.") from None
 
 
 def confirm(args: argparse.Namespace, console: Console, deed: str) -> bool:

@@ -50,6 +50,7 @@ COMMANDS: Final = {
 }
 
 _VALUED: Final = ("--store", "--project")
+_NEVER_EMPTY: Final = ("store", "project", "kind", "model")  # an empty shell variable, most likely
 _INTRODUCTION: Final = "allowance: budgets for calls to language models."
 
 
@@ -110,7 +111,11 @@ def parse(argv: Sequence[str], console: Console) -> Invocation | None:
     if {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         console.stdout.write(parser.format_help())
         return None
-    return Invocation(module, parser.parse_args(rest))
+    args = parser.parse_args(rest)
+    for option in _NEVER_EMPTY:
+        if getattr(args, option, None) == "":
+            raise BadInput(f"--{option} is empty: give it a value, or leave it out.")
+    return Invocation(module, args)
 
 
 def _split(argv: Sequence[str]) -> tuple[str | None, list[str]]:
