@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from allowance.config import _FROM_ENVIRONMENT, Settings
+from allowance.config import FROM_ENVIRONMENT, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +52,42 @@ def test_a_code_block_runs_and_prints_what_it_says(block: str, tmp_path: Path) -
         printed = printed[printed.index(promised) + 1 :]
 
 
+SESSIONS = re.findall(r"^```console\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (\+\d\d:\d\d|UTC)")
+SPAN = re.compile(r"\b\d+ (d|h|min|s)( \d+ (h|min|s))?\b")
+PLACE = re.compile(r"sqlite:\S+")
+
+
+def told(text: str) -> list[str]:
+    """What a terminal shows, without what differs from day to day: times, spans, where the file lies."""
+    for pattern, word in ((MOMENT, "(moment)"), (SPAN, "(span)"), (PLACE, "(place)")):
+        text = pattern.sub(word, text)
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_the_terminal_sessions_run_and_print_what_they_say(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ALLOWANCE_")}
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    environment |= {"PYTHONPATH": str(ROOT), "TZ": "UTC", "COLUMNS": "80", "PYTHONUTF8": "1", **home}
+    program = f"{sys.executable} -m allowance "
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            command, shell=True, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout
+
+    run(f"{sys.executable} -m tests.docs.seed")
+    commands = 0
+    for session in SESSIONS:
+        for step in re.split(r"^\$ allowance ", session, flags=re.MULTILINE)[1:]:
+            command, _, promised = step.partition("\n")
+            assert told(run(program + command)) == told(promised), command
+            commands += 1
+    assert commands >= 7
+
+
 def test_the_readme_has_its_code_blocks() -> None:
     assert len(BLOCKS) >= 12
     assert sum(block.count("prints: ") for block in BLOCKS) >= 10
@@ -89,7 +125,7 @@ def command(name: str) -> str:
 def test_the_table_of_settings_is_complete() -> None:
     for name in Settings.model_fields:
         assert f"`{name}`" in README, name
-    for name in _FROM_ENVIRONMENT:
+    for name in FROM_ENVIRONMENT:
         assert f"`ALLOWANCE_{name.upper()}`" in README, name
 
 
