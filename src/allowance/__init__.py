@@ -169,5 +169,16 @@ _ready.before_first_budget(_make_ready)
 _wrapt.register_post_import_hook("allowance.calls.threads:carry_back", "anyio.to_thread")
 _sys.modules[__name__].__class__ = _Module
 
-if _os.environ.get("ALLOWANCE_MAX_BUDGET"):
+
+def _is_command_line() -> bool:
+    """Whether this process is ``allowance ...``, which makes no call that a cap could stop."""
+    program = _sys.argv[0] if _sys.argv else ""
+    if program == "-m":  # python -m: so it is called until the module is found, other packages' too
+        words = _sys.orig_argv
+        return words[words.index("-m") + 1 :][:1] in (["allowance"], ["allowance.cli"])
+    return _os.path.basename(program) in ("allowance", "allowance.exe")
+
+
+# What is wrong with the cap, the command line's doctor says.
+if _os.environ.get("ALLOWANCE_MAX_BUDGET") and not _is_command_line():
     setattr(_sys.modules[__name__], "max_budget", _os.environ["ALLOWANCE_MAX_BUDGET"])  # noqa: B010  # checked

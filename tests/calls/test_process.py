@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -227,3 +231,16 @@ def test_two_instances_of_the_real_client_share_the_cap(provider: Provider) -> N
         with pytest.raises(BudgetExceededError):
             second.chat.completions.create(**CHAT)
         assert isinstance(second, openai.OpenAI)
+
+
+@pytest.mark.parametrize("words", [("-m", "other"), ("-c", "import other"), ("other/__main__.py",)])
+def test_the_variable_caps_every_program_but_the_command_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    package = tmp_path / "other"
+    package.mkdir()
+    (package / "__init__.py").write_text("import allowance\nprint(allowance.max_budget)\n")
+    (package / "__main__.py").write_text("import other\n")
+    environment = os.environ | {"ALLOWANCE_MAX_BUDGET": "0.25", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0.25"]

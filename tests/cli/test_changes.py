@@ -12,7 +12,7 @@ from tests.cli.conftest import ENDED, EXPIRED, OPEN, InProcess
 from tests.cli.terminal import Terminal, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 def budget(here: InProcess, user: str, label: str = "", kind: str = "user") -> dict[str, Any]:
@@ -216,15 +216,21 @@ def test_release_as_json(here: InProcess) -> None:
     assert (released["state"], released["amount"]) == ("released", "0.22")
 
 
-def test_what_it_costs_later_is_refused_where_its_hold_was_released(here: InProcess, tmp_path: Path) -> None:
-    """Why a warning stands beside a release: the truth of such a call finds no hold any more."""
-    from allowance.errors import HoldConflictError
-    from allowance.ledger.records import Posting
+def test_a_call_whose_hold_was_released_is_charged_when_it_ends(here: InProcess) -> None:
+    """What the note beside a release says: letting a hold go does not make a living call free (R5)."""
+    from allowance import BudgetManager
 
-    assert "will not be counted" in here("release", OPEN).err
-    store = open_store(here.environment["ALLOWANCE_STORE"])
-    try:
-        with pytest.raises(HoldConflictError):
-            store.settle(Posting(OPEN, 5))
-    finally:
-        store.close()
+    with BudgetManager("default", store=here.environment["ALLOWANCE_STORE"]) as manager:
+        manager.create_budget(1, "zoe")
+        usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+        @manager.budgeted(user="zoe")
+        def ask(messages: object, model: str = "gpt-4o", max_tokens: int = 500) -> dict[str, object]:
+            (hold,) = manager.holds("zoe")
+            done = here("release", hold.call_id)
+            assert (done.code, "is charged when it ends" in done.err) == (0, True)
+            assert manager.holds("zoe") == []
+            return {"model": model, "choices": [], "usage": usage}
+
+        ask([{"role": "user", "content": "hello"}])
+        assert str(manager.status("zoe")[0].spent) == "0.0035"

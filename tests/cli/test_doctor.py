@@ -59,6 +59,12 @@ def doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[s
     return code, {check["name"]: check for check in told["checks"]}
 
 
+@pytest.fixture
+def imported(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever runs the test as nobody may not read where Python's own modules lie: they are here by then."""
+    doctor(capsys)
+
+
 def problem(capsys: pytest.CaptureFixture[str], name: str, *words: str) -> str:
     """What the one problem says; exit code 1."""
     code, checks = doctor(capsys, *words)
@@ -240,6 +246,7 @@ def test_a_file_that_others_may_read_is_noted(capsys: pytest.CaptureFixture[str]
     assert checks["permissions"]["remedy"] == f"chmod 600 {file}"
 
 
+@pytest.mark.usefixtures("imported")
 def test_a_file_that_this_user_may_not_write(
     capsys: pytest.CaptureFixture[str], unprivileged_path: Path
 ) -> None:
@@ -250,6 +257,7 @@ def test_a_file_that_this_user_may_not_write(
     assert "may not read and write" in told
 
 
+@pytest.mark.usefixtures("imported")
 def test_a_directory_that_this_user_may_not_write(
     capsys: pytest.CaptureFixture[str], unprivileged_path: Path
 ) -> None:
@@ -389,6 +397,15 @@ def test_the_process_cap_counts_one_process(
     _, checks = doctor(capsys)
     assert checks["process cap"]["state"] == "note"
     assert "N workers may spend N times it" in checks["process cap"]["text"]
+
+
+def test_a_cap_that_is_no_amount_is_a_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOWANCE_MAX_BUDGET", "plenty")
+    code, checks = doctor(capsys)
+    assert (code, checks["process cap"]["state"]) == (1, "problem")
+    assert "'plenty'" in checks["process cap"]["text"]
 
 
 def test_settings_say_where_they_come_from(

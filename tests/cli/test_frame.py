@@ -426,3 +426,12 @@ def test_a_store_in_memory_is_answered_like_a_file(
     first_words = [line.split()[:1] for line in from_memory.lines[skipped:]]
     assert first_words == [line.split()[:1] for line in from_file.lines[skipped:]]
     assert first_words
+
+
+@pytest.mark.parametrize("words", [["-m", "allowance"], ["-m", "allowance.cli"]])
+def test_a_cap_that_is_no_amount_does_not_stop_the_command_line(words: list[str]) -> None:
+    environment = os.environ | {"ALLOWANCE_MAX_BUDGET": "plenty"}
+    done = subprocess.run(
+        [sys.executable, *words, "--version"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

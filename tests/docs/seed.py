@@ -1,4 +1,4 @@
-"""The store that the README's terminal sessions find: a few users, what they have spent, and one open call."""
+"""The store of the README's terminal sessions: a few users, what they have spent, and one open call."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_enough(manager: BudgetManager) -> None:
     said = manager.explain("alice", **CHAT)
     assert (said.fits, said.temporary, said.fits_at) == (True, False, None)
     assert said.needs == said.wants == usd(HELD)
-    assert said.reason == "A call to gpt-4o fits: it would hold $0.0005225, and $1.00 are left."
+    assert said.reason == "A call to gpt-4o fits: it would hold $0.0005225, and $1.00 is left."
 
 
 def test_too_little_until_the_window_turns(manager: BudgetManager) -> None:
@@ -191,7 +191,7 @@ def test_a_top_up_that_is_over_by_then_does_not_help(manager: BudgetManager) -> 
 
 def test_without_a_model_the_question_is_whether_anything_is_left(manager: BudgetManager) -> None:
     manager.create_budget(usd(1), "alice")
-    assert manager.explain("alice").reason == "Nothing stands in the way: $0.000000001 are left."
+    assert manager.explain("alice").reason == "Nothing stands in the way: $0.000000001 is left."
     manager.adjust("alice", usd(1), reason="test")
     said = manager.explain("alice")
     assert not said.fits

@@ -38,7 +38,7 @@ def reason(found: Explanation, unknown: str, *, clamped: bool) -> str:
 def _fits(found: Explanation, unknown: str, *, clamped: bool) -> str:
     left = [answer.budget.remaining for answer in found.budgets if answer.applies]
     least = min([remaining for remaining in left if remaining is not None], default=None)
-    room = "nothing is limited" if least is None else f"{_usd(least)} are left"
+    room = "nothing is limited" if least is None else f"{_usd(least)} is left"
     if found.model is None:
         return f"Nothing stands in the way: {room}."
     if unknown:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from allowance.cli.checks.check import Check
 from allowance.config import FROM_ENVIRONMENT, Settings, read_settings
-from allowance.errors import BudgetError
+from allowance.errors import BudgetError, ConfigurationError
+from allowance.money import to_nanos
 from allowance.stores.open import default_url
 
 if TYPE_CHECKING:
@@ -78,7 +79,14 @@ def _origin(name: str, given: Mapping[str, Any]) -> str:
 def cap_checks() -> Iterator[Check]:
     """The process cap, which this command line inherits from the environment."""
     cap = os.environ.get("ALLOWANCE_MAX_BUDGET")
-    if cap:
+    if cap and (wrong := _no_amount(cap)):
+        yield Check(
+            "process cap",
+            "problem",
+            f"ALLOWANCE_MAX_BUDGET={cap[:40]!r}: {wrong}",
+            "Programs that import allowance will not start. Set it to US dollars, such as 10, or unset it.",
+        )
+    elif cap:
         yield Check(
             "process cap",
             "note",
@@ -87,6 +95,15 @@ def cap_checks() -> Iterator[Check]:
         )
     else:
         yield Check("process cap", "ok", "none (ALLOWANCE_MAX_BUDGET is not set)")
+
+
+def _no_amount(text: str) -> str:
+    """What is wrong with an amount; empty where nothing is."""
+    try:
+        to_nanos(text, what="it")
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def without_secrets(url: str) -> str:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return Exit.DONE
     console.text(f"Released {usd(hold.amount)}, which a call{model} by {whose} held for {age}.")
     owner = f" in {hold.owner}" if hold.owner else ""
-    console.note(f"If that call still runs{owner}, what it costs will not be counted.")
+    console.note(f"If that call still runs{owner}, what it costs is charged when it ends.")
     return Exit.DONE
 
 
