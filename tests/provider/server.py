@@ -13,13 +13,14 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.provider import anthropic_wire, gemini_wire, openai_wire
+from tests.provider import anthropic_wire, gemini_wire, groq_wire, openai_wire
 from tests.provider.script import Call, Reply
 
 __all__ = ["Provider"]
 
 _PLAIN = {
     "chat": openai_wire.chat,
+    "groq": openai_wire.chat,
     "completions": openai_wire.completions,
     "embeddings": openai_wire.embeddings,
     "responses": openai_wire.responses,
@@ -29,6 +30,7 @@ _PLAIN = {
 }
 _STREAMED = {
     "chat": openai_wire.chat_stream,
+    "groq": groq_wire.chat_stream,
     "completions": openai_wire.completions_stream,
     "responses": openai_wire.responses_stream,
     "messages": anthropic_wire.messages_stream,
@@ -235,6 +237,7 @@ def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
         embedding = gemini["verb"] in ("embedContent", "batchEmbedContents")
         return "gemini-embeddings" if embedding else "gemini", gemini["model"]
     for ending, api in (
+        ("/openai/v1/chat/completions", "groq"),
         ("/chat/completions", "chat"),
         ("/completions", "completions"),
         ("/embeddings", "embeddings"),

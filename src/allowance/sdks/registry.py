@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wrapt
 
-from allowance.sdks import anthropic, current, google_genai, litellm, openai
+from allowance.sdks import anthropic, current, google_genai, groq, litellm, openai
 from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _SDKS: dict[str, tuple[Point, ...]] = {
     "anthropic": anthropic.POINTS,
     "google-genai": google_genai.POINTS,
     "litellm": litellm.POINTS,
+    "groq": groq.POINTS,
 }
 """By the name of the distribution."""
 
@@ -37,6 +38,7 @@ _NOT_METERED = {
     "anthropic": anthropic.NOT_METERED,
     "google-genai": google_genai.NOT_METERED,
     "litellm": litellm.NOT_METERED,
+    "groq": groq.NOT_METERED,
 }
 
 

@@ -25,6 +25,7 @@ _MODULES: Final = {
     "anthropic": "anthropic",
     "google-genai": "google.genai",
     "litellm": "litellm",
+    "groq": "groq",
 }
 _PATIENCE: Final = 60
 _PROGRAM: Final = """
