@@ -10,6 +10,7 @@ import pytest
 
 from allowance import BudgetManager, ConfigurationError, UnknownUserError
 from allowance.ledger.records import Ask, Posting, Scope
+from allowance.manager import reporting
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import CALL, SONNET_CALL, Clock, reply, usd
 
@@ -119,6 +120,13 @@ def test_r6_what_nobody_could_tell_is_unconfirmed_until_word_comes(
     assert (row.spent, row.unconfirmed, row.calls) == (usd(CALL + CALL // 3), usd(CALL), 2)
     manager.store.settle(Posting("guess", 7, (Scope(manager._key("alice")),), "gpt-4o", unconfirmed=True))
     assert manager.history("alice")[0].unconfirmed == usd(CALL + 7)
+    spend(manager, "alice")  # and of this one everything is known
+    manager.store.settle(Posting("lost", CALL + 5, (), "gpt-4o", unconfirmed=True))  # late, and still a guess
+    [present] = manager.history("alice")
+    assert (present.spent, present.unconfirmed) == (usd(2 * CALL + CALL // 3 + 12), usd(CALL + 12))
+    expire(manager, clock, "alice", "never sent")
+    manager.release("never sent")
+    assert manager.history("alice")[0].unconfirmed == usd(CALL + 12)
 
 
 def test_history_of_one_budget_of_several(manager: BudgetManager) -> None:
@@ -230,13 +238,18 @@ def test_bad_questions(arguments: Any, manager: BudgetManager) -> None:
         manager.report(**arguments)
 
 
-def test_progress_counts_the_lines(manager: BudgetManager) -> None:
-    manager.create_budget(10, "alice")
-    for _ in range(3):
-        spend(manager, "alice")
+def test_progress_counts_the_lines(manager: BudgetManager, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     manager.report("user", progress=told.append)
-    assert told == [3]
+    assert told == [0]
+    manager.create_budget(10, "alice")
+    for _ in range(5):
+        spend(manager, "alice")
+    manager.report("user", progress=told.append)
+    assert told == [0, 5]
+    monkeypatch.setattr(reporting, "TELL_EVERY", 2)
+    assert manager.report("user", progress=told.append) == manager.report("user")
+    assert told == [0, 5, 2, 4, 5]
 
 
 # -- entries ---------------------------------------------------------------------------------------------

@@ -72,9 +72,7 @@ class BudgetManager(LiteLLMNames, Operations):
 
     def history(self, user: str | int, *, kind: str = "user", label: str = "") -> list[WindowSummary]:
         """The windows of a budget in which something was posted, and the present one, newest last."""
-        lifeline.catch_up()
-        account = self._account(user, kind, label)
-        entries = list(self.store.entries(account.key))
+        entries = list(self.store.entries(self._account(user, kind, label).key))
         return windows_of(self._account(user, kind, label), entries)
 
     def report(

@@ -29,17 +29,17 @@ TELL_EVERY: Final = 10_000
 def windows_of(account: Account, entries: Iterable[Entry]) -> list[WindowSummary]:
     """The windows in which something was posted, and the present one; oldest first.
 
-    What was made inside the present window counts there, also where it was posted to another one, under
-    terms that have changed since (R9).
+    The account must have been looked at after the entries: none of them is of a later window then. What was
+    made inside the present window counts there, also where it was posted to another one, under terms that
+    have changed since (R9).
     """
-    start, end = account.window_start, account.window_end
+    start = account.window_start
     sums: dict[int, Sum] = {}
     present = Sum()
     for entry in entries:
-        inside = start <= entry.at and (end is None or entry.at < end)
-        (present if inside else sums.setdefault(entry.window_start, Sum())).add(entry)
+        (present if entry.at >= start else sums.setdefault(entry.window_start, Sum())).add(entry)
     closed = [_window(first, _end(account, first), total) for first, total in sorted(sums.items())]
-    return [*closed, _window(start, end, present, current=True)]
+    return [*closed, _window(start, account.window_end, present, current=True)]
 
 
 def _end(account: Account, start: int) -> int | None:
