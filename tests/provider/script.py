@@ -25,6 +25,7 @@ class Reply:
         status: other than 200, an error in the vendor's shape. ``error`` is its message.
         delay: seconds before the first byte; ``chunk_delay`` before each piece of a stream.
         gate: an event to wait for before the first byte; ``chunk_gate`` before the second piece.
+        counts: whether InvokeModel of Bedrock's says the counts in its headers too.
         drop: cut the connection without an answer.
         drop_after_chunks: cut it after so many pieces of a stream.
     """
@@ -50,6 +51,7 @@ class Reply:
     chunk_delay: float = 0
     gate: threading.Event | None = None
     chunk_gate: threading.Event | None = None
+    counts: bool = True
     drop: bool = False
     drop_after_chunks: int | None = None
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
-from tests.provider import anthropic_wire, gemini_wire, groq_wire, openai_wire
+from tests.provider import anthropic_wire, bedrock_wire, gemini_wire, groq_wire, openai_wire
 from tests.provider.script import Call, Reply
 
 __all__ = ["Provider"]
@@ -27,6 +28,8 @@ _PLAIN = {
     "messages": anthropic_wire.messages,
     "gemini": gemini_wire.generate,
     "gemini-embeddings": gemini_wire.embed,
+    "converse": bedrock_wire.converse,
+    "invoke": bedrock_wire.invoke,
 }
 _STREAMED = {
     "chat": openai_wire.chat_stream,
@@ -35,8 +38,20 @@ _STREAMED = {
     "responses": openai_wire.responses_stream,
     "messages": anthropic_wire.messages_stream,
     "gemini": gemini_wire.generate_stream,
+    "converse": bedrock_wire.converse_stream,
+    "invoke": bedrock_wire.invoke_stream,
 }
+_WIRES: dict[str, Any] = {
+    "gemini": gemini_wire,
+    "gemini-embeddings": gemini_wire,
+    "converse": bedrock_wire,
+    "invoke": bedrock_wire,
+}
+"""Whose caps are written otherwise than OpenAI's."""
 _GEMINI = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>\w+)$")
+_BEDROCK = re.compile(
+    r"^/model/(?P<model>[^/]+)/(?P<verb>converse|invoke)(?:-stream|-with-response-stream)?$"
+)
 
 
 class Provider:
@@ -93,13 +108,13 @@ class Provider:
 
     def take(self, api: str, path: str, headers: dict[str, str], body: dict[str, Any], model: str) -> Call:
         """Record a request and choose its reply."""
-        wire = gemini_wire if api.startswith("gemini") else openai_wire
+        wire = _WIRES.get(api, openai_wire)
         with self._changed:
             chosen = self._queue.popleft() if self._queue else self._default
             reply = chosen.resolved(model, wire.cap_of(body), wire.choices_of(body))
             if api.endswith("embeddings"):
                 reply = replace(reply, output_tokens=0)
-            stream = bool(body.get("stream")) or ":streamGenerateContent" in path
+            stream = bool(body.get("stream")) or ":streamGenerateContent" in path or path.endswith("-stream")
             call = Call(api, path, headers, body, model, stream, reply)
             self.calls.append(call)
             self._changed.notify_all()
@@ -169,7 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif call.stream and api in _STREAMED:
             self._stream(call)
         else:
-            self._send(200, _PLAIN[api](reply, body), reply.headers)
+            counts = bedrock_wire.count_headers(reply) if api == "invoke" else {}
+            self._send(200, _PLAIN[api](reply, body), {**reply.headers, **counts})
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -206,7 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, call: Call) -> None:
         reply = call.reply
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        kind = getattr(_WIRES.get(call.api), "STREAM", "text/event-stream; charset=utf-8")
+        self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -227,6 +244,8 @@ def _lines(call: Call) -> Iterator[tuple[bool, bytes]]:
     events: Any = _STREAMED[call.api](call.reply, dict(call.body))
     if call.api == "gemini":
         return ((is_piece, f"data: {json.dumps(event)}\r\n\r\n".encode()) for is_piece, event in events)
+    if call.api in ("converse", "invoke"):
+        return bedrock_wire.lines(events)
     return openai_wire.lines(events, named=call.api in ("responses", "messages"))
 
 
@@ -236,6 +255,9 @@ def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
     if gemini is not None:
         embedding = gemini["verb"] in ("embedContent", "batchEmbedContents")
         return "gemini-embeddings" if embedding else "gemini", gemini["model"]
+    bedrock = _BEDROCK.search(path)
+    if bedrock is not None:
+        return bedrock["verb"], unquote(bedrock["model"])
     for ending, api in (
         ("/openai/v1/chat/completions", "groq"),
         ("/chat/completions", "chat"),
@@ -250,6 +272,6 @@ def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
 
 
 def _error(api: str, reply: Reply) -> dict[str, Any]:
-    if api == "messages":
-        return anthropic_wire.error(reply)
-    return (gemini_wire if api.startswith("gemini") else openai_wire).error(reply)
+    wire = anthropic_wire if api == "messages" else _WIRES.get(api, openai_wire)
+    error: dict[str, Any] = wire.error(reply)
+    return error

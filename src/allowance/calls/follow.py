@@ -58,7 +58,7 @@ def _stream(reply: Any, call: Call) -> Any:
     if isinstance(reply, (GeneratorType, AsyncGeneratorType)):
         call.sent = False  # nothing runs before the first step
     if not hasattr(kind, "__anext__"):
-        return Stream(reply, call)
+        return Stream(reply, call) if hasattr(kind, "__next__") else EventStream(reply, call)
     return BothStreams(reply, call) if hasattr(kind, "__next__") else AsyncStream(reply, call)
 
 
@@ -180,6 +180,19 @@ class Stream(_Sync):
 
 class AsyncStream(_Async):
     """A stream that is iterated asynchronously."""
+
+
+class EventStream(_StandIn):
+    """A stream that is iterated and has no next of its own: botocore's."""
+
+    def __iter__(self) -> Any:
+        events = iter(self.__wrapped__)
+        while True:
+            try:
+                event = self._self_step(events.__next__)
+            except StopIteration:
+                return
+            yield event
 
 
 class BothStreams(_Sync, _Async):
@@ -330,4 +343,4 @@ def _is_unread(reply: Any) -> bool:
     return getattr(response, "is_stream_consumed", True) is False
 
 
-_STAND_INS = frozenset({Stream, AsyncStream, BothStreams, Manager, RawReply})
+_STAND_INS = frozenset({Stream, EventStream, AsyncStream, BothStreams, Manager, RawReply})

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from allowance.replies.anthropic import read_converse, read_messages
+from allowance.replies.bedrock import body_read_ahead, read_counts, read_headers, served
 from allowance.replies.fields import EMPTY, EXACT, View, count, is_http, items, text, view
 from allowance.replies.gemini import camel, read_embeddings, read_gemini, read_pictures
 from allowance.replies.openai import hidden_params, read_chat, read_images, read_inclusive
@@ -93,6 +94,7 @@ def by_usage(reply: View, usage: View, hidden: View = EMPTY) -> Usage | None:
         or read_gemini(reply, usage)
         or read_ollama(reply, usage)
         or _by_input_tokens(reply, usage)
+        or read_counts(usage)
     )
 
 
@@ -125,6 +127,8 @@ def _is_anthropic(reply: View, usage: View) -> bool:
 
 def _elsewhere(fields: View) -> Usage | None:
     """Families whose usage is not under ``usage``."""
+    if fields.get("ResponseMetadata") is not None:
+        return _invoked(fields)
     if fields.get("eval_count") is not None or fields.get("prompt_eval_count") is not None:
         return read_ollama(fields, fields)
     usage = fields.get("x_groq")
@@ -141,6 +145,14 @@ def _elsewhere(fields: View) -> Usage | None:
     if fields.get("embeddings") is not None:
         return read_embeddings(fields)
     return read_images(fields) or read_pictures(fields)
+
+
+def _invoked(fields: View) -> Usage | None:
+    """An answer to Bedrock's InvokeModel: of its body, where that was read ahead, or its headers."""
+    body = body_read_ahead(fields)
+    found = None if body is None else read_counts(view(body)) or _measure(body, 1)
+    found = found or read_headers(fields)
+    return None if found is None else served(found, fields)
 
 
 def _generations(fields: View) -> Usage | None:

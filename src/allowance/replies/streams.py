@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allowance.replies.bedrock import METRICS, chunk_of
 from allowance.replies.fields import EMPTY, View, as_dict, count, items, text, view
 from allowance.replies.identity import reply_id
 from allowance.replies.measure import by_usage, model_of
@@ -21,6 +22,8 @@ _ENVELOPE = (
     "modelVersion",
     "service_tier",
     "serviceTier",
+    "trace",
+    "performanceConfig",
     "object",
     "type",
     "output",
@@ -88,8 +91,8 @@ class Tally:
                 self._texts.append(chunk)
             return
         fields = view(chunk)
-        inner = fields.get("chunk") if fields.get("type") == "chunk" else fields.get("data")
-        if inner is not None and not isinstance(inner, (str, list)):  # openai's helper, Mistral's events
+        inner = _within(fields)
+        if inner is not None and not isinstance(inner, (str, list)):
             chunk, fields = inner, view(inner)
         pieces = texts_of(chunk)
         if pieces and not self._is_told_before(pieces, fields):
@@ -188,6 +191,7 @@ class Tally:
         return (
             fields.get("done") is True  # Ollama
             or fields.get("messageStop") is not None  # Bedrock
+            or fields.get(METRICS) is not None
             or fields.get("chunk_position") == "last"  # LangChain
             or (fields.get("object") == "response" and fields.get("status") in _LAST_STATES)
         )
@@ -209,6 +213,13 @@ class Tally:
         return ended and not self._open
 
 
+def _within(fields: View) -> Any:
+    """What an event wraps: a chunk of openai's helper or of Bedrock's, Mistral's data."""
+    if fields.get("chunk") is None:
+        return fields.get("data")
+    return fields.get("chunk") if fields.get("type") == "chunk" else chunk_of(fields)
+
+
 def _reported(fields: View) -> tuple[Any, View]:
     """The usage that a chunk carries, and what carries it."""
     for name in ("usage", "usage_metadata", "usageMetadata"):
@@ -220,6 +231,8 @@ def _reported(fields: View) -> tuple[Any, View]:
             holder = view(inner)
             if (usage := holder.get("usage")) is not None:
                 return usage, holder
+    if (usage := fields.get(METRICS)) is not None:
+        return usage, EMPTY
     if fields.get("done") is True and fields.get("eval_count") is not None:
         names = ("prompt_eval_count", "eval_count")
         return {name: fields.get(name) for name in names}, fields

@@ -203,4 +203,6 @@ _FAMILIES = (
     ("data", _data),
     ("response", _plain),
     ("text", _plain),
+    ("generation", _plain),  # Meta's and Amazon's models, as Bedrock invokes them
+    ("outputText", _plain),
 )

@@ -150,8 +150,9 @@ def as_json(value: object) -> str:
     Raises:
         ConfigurationError: as `plain`, and for a number that JSON cannot hold.
     """
+    written = plain(value)
     try:
-        return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(written, separators=(",", ":"), ensure_ascii=False)
     except ValueError:
         raise ConfigurationError("The call's arguments hold a number that JSON cannot hold.") from None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.requests.anthropic import read_messages
+from allowance.requests.bedrock import read_converse, read_invoked
 from allowance.requests.draft import Draft
 from allowance.requests.fields import as_list, field, members
 from allowance.requests.gemini import read_gemini
@@ -24,6 +25,8 @@ _READERS: Final[Mapping[Api, Callable[[Draft, Mapping[str, Any]], None]]] = {
     "embeddings": read_embeddings,
     "messages": read_messages,
     "gemini": read_gemini,
+    "converse": read_converse,
+    "invoke": read_invoked,
     "images": read_pictures,
     "speech": read_speech,
     "other": read_other,

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple, TypeAlias
 __all__ = ["Api", "Attachment", "Image", "Request"]
 
 Api: TypeAlias = Literal[
-    "chat", "responses", "completions", "embeddings", "messages", "gemini", "images", "speech", "other"
-]
+    "chat", "responses", "completions", "embeddings", "messages", "gemini", "converse", "invoke", "images",
+    "speech", "other",
+]  # fmt: skip
 """The family of arguments: OpenAI's four (LiteLLM's too), Anthropic's messages, Gemini's contents, ..."""
 
 

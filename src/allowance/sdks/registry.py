@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wrapt
 
-from allowance.sdks import anthropic, current, google_genai, groq, litellm, openai
+from allowance.sdks import anthropic, bedrock, current, google_genai, groq, litellm, openai
 from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _SDKS: dict[str, tuple[Point, ...]] = {
     "google-genai": google_genai.POINTS,
     "litellm": litellm.POINTS,
     "groq": groq.POINTS,
+    "boto3": bedrock.POINTS,
 }
 """By the name of the distribution."""
 
@@ -39,6 +40,7 @@ _NOT_METERED = {
     "google-genai": google_genai.NOT_METERED,
     "litellm": litellm.NOT_METERED,
     "groq": groq.NOT_METERED,
+    "boto3": bedrock.NOT_METERED,
 }
 
 

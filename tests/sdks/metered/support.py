@@ -1,4 +1,4 @@
-"""What the tests of metered SDKs share: the ways in which a budget comes to a call, and what it was charged."""
+"""What the tests of metered SDKs share: how a budget comes to a call, and what it was charged."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ _MODULES: Final = {
     "google-genai": "google.genai",
     "litellm": "litellm",
     "groq": "groq",
+    "boto3": "boto3",
 }
 _PATIENCE: Final = 60
 _PROGRAM: Final = """

@@ -1,0 +1,245 @@
+"""boto3's bedrock-runtime under the real meter, over HTTP: every operation costs exactly what AWS bills."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import allowance
+from allowance import BudgetExceededError, budget, sdks
+from allowance.calls.metering import SdkMeter
+from tests.calls.support import books
+
+from .support import WAYS, check, refused, run
+
+boto3 = pytest.importorskip("boto3")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from allowance.stores.memory import MemoryStore
+    from tests.provider import Provider
+
+MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+CONVERSE: dict[str, Any] = {
+    "modelId": MODEL,
+    "messages": [{"role": "user", "content": [{"text": "hello there"}]}],
+    "inferenceConfig": {"maxTokens": 50},
+}
+CLAUDE = {
+    "anthropic_version": "bedrock-2023-05-31",
+    "max_tokens": 50,
+    "messages": [{"role": "user", "content": "hello there"}],
+}
+INVOKE: dict[str, Any] = {"modelId": MODEL, "body": json.dumps(CLAUDE)}
+LLAMA: dict[str, Any] = {
+    "modelId": "meta.llama3-70b-instruct-v1:0",
+    "body": json.dumps({"prompt": "hello there", "max_gen_len": 50}),
+}
+COST = 10 * 3_000 + 5 * 15_000
+LLAMA_COST = 10 * 2_650 + 5 * 3_500
+TEXT = "Hello, how can I help?"
+
+
+@pytest.fixture
+def client(provider: Provider) -> Iterator[Any]:
+    from botocore.config import Config
+
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=provider.url,
+        aws_access_key_id="a",
+        aws_secret_access_key="s",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+    )
+    yield client
+    client.close()
+
+
+def converse(client: Any) -> str:
+    return client.converse(**CONVERSE)["output"]["message"]["content"][0]["text"]
+
+
+def converse_stream(client: Any) -> str:
+    events = list(client.converse_stream(**CONVERSE)["stream"])
+    return "".join(e["contentBlockDelta"]["delta"]["text"] for e in events if "contentBlockDelta" in e)
+
+
+def invoke(client: Any) -> str:
+    return json.loads(client.invoke_model(**INVOKE)["body"].read())["content"][0]["text"]
+
+
+def invoke_stream(client: Any) -> str:
+    stream = client.invoke_model_with_response_stream(**INVOKE)["body"]
+    events = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    return "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta")
+
+
+SYNC: dict[str, Callable[[Any], str]] = {
+    "converse": converse,
+    "converse stream": converse_stream,
+    "invoke": invoke,
+    "invoke stream": invoke_stream,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SYNC)
+def test_each_call_costs_what_is_billed(
+    name: str, way: str, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    assert run(way, lambda: SYNC[name](client)) == TEXT
+    check(way, store, provider, COST)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SYNC)
+def test_r1_a_call_that_does_not_fit_is_not_sent(
+    name: str, way: str, client: Any, provider: Provider
+) -> None:
+    refused(way, lambda: SYNC[name](client), provider)
+
+
+CACHED = {"input_tokens": 1000, "cached": 300, "cache_write": 200, "cache_write_1h": 100}
+CACHED_COST = 400 * 3_000 + 300 * 300 + 200 * 3_750 + 100 * 6_000 + 5 * 15_000
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("name", SYNC)
+def test_cached_input_is_billed_as_it_is(
+    name: str, counts: bool, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(**CACHED, counts=counts)
+    assert run("block", lambda: SYNC[name](client)) == TEXT
+    check("block", store, provider, CACHED_COST)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_body_can_be_read_as_before(
+    counts: bool, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(counts=counts)
+    with budget("alice", limit=1):
+        reply = client.invoke_model(**LLAMA)
+        body = reply["body"]
+        assert type(body).__name__ == "StreamingBody"
+        whole = body.read(10) + b"".join(body.iter_chunks(7))
+    assert json.loads(whole)["generation"] == TEXT
+    check("block", store, provider, LLAMA_COST)
+
+
+def test_the_counts_of_a_vendors_own_stream_are_in_its_last_chunk(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        stream = client.invoke_model_with_response_stream(**LLAMA)["body"]
+        pieces = [json.loads(event["chunk"]["bytes"])["generation"] for event in stream]
+    assert "".join(pieces) == TEXT
+    check("block", store, provider, LLAMA_COST)
+
+
+@pytest.mark.parametrize("body", [json.dumps(CLAUDE).encode(), io.BytesIO(json.dumps(CLAUDE).encode())])
+def test_a_body_of_bytes_or_a_file_is_quoted_and_sent(
+    body: Any, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        client.invoke_model(modelId=MODEL, body=body)
+    assert provider.calls[0].body == CLAUDE
+    check("block", store, provider, COST)
+
+
+def test_what_a_call_holds_is_its_input_and_its_cap(client: Any, provider: Provider) -> None:
+    quote = allowance.quote(model=MODEL, messages=CLAUDE["messages"], max_tokens=50)
+    for ask in (converse, invoke):
+        with pytest.raises(BudgetExceededError) as refusal:
+            run("block", lambda ask=ask: ask(client), 1e-9)
+        assert refusal.value.projected == quote.projected
+    assert provider.count == 0
+
+
+@pytest.mark.parametrize("name", ["converse", "invoke"])
+def test_the_clamp_policy_puts_a_cap_in(name: str, client: Any, provider: Provider) -> None:
+    converse = {key: value for key, value in CONVERSE.items() if key != "inferenceConfig"}
+    body = {key: value for key, value in CLAUDE.items() if key != "max_tokens"}
+    with budget("alice", limit="0.003", uncapped="clamp"):
+        if name == "converse":
+            client.converse(**converse)
+            cap = provider.calls[0].body["inferenceConfig"]["maxTokens"]
+        else:
+            client.invoke_model(modelId=MODEL, body=json.dumps(body))
+            cap = provider.calls[0].body["max_tokens"]
+    assert 0 < cap <= 200
+    assert "inferenceConfig" not in converse
+
+
+def test_a_stream_that_is_closed_is_charged_for_what_was_seen(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(text="one two three four", chunks=4)
+    with budget("alice", limit=1):
+        stream = client.converse_stream(**CONVERSE)["stream"]
+        for event in stream:
+            if "contentBlockDelta" in event:
+                break
+        stream.close()
+    spent, held = books(store, "alice")
+    assert held == 0
+    assert 15_000 < spent < COST
+
+
+def test_r12_an_error_of_the_server_costs_nothing(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(status=429, headers={"x-amzn-errortype": "ThrottlingException"})
+    with budget("alice", limit=1), pytest.raises(client.exceptions.ThrottlingException):
+        client.converse(**CONVERSE)
+    assert books(store, "alice") == (0, 0)
+
+
+def test_an_sdks_own_retries_are_one_call(provider: Provider, store: MemoryStore) -> None:
+    from botocore.config import Config
+
+    provider.then(status=503)
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=provider.url,
+        aws_access_key_id="a",
+        aws_secret_access_key="s",
+        config=Config(retries={"total_max_attempts": 2, "mode": "standard"}, proxies={}),
+    )
+    with budget("alice", limit=1):
+        client.converse(**CONVERSE)
+    client.close()
+    check("block", store, provider, COST, calls=2)
+
+
+def test_r10_a_profile_of_the_users_own_has_no_price(client: Any, provider: Provider) -> None:
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    with budget("alice", limit=1), pytest.raises(allowance.UnknownModelError):
+        client.converse(**CONVERSE | {"modelId": profile})
+    assert provider.count == 0
+
+
+def test_other_services_and_operations_are_left_alone(client: Any, provider: Provider) -> None:
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    with budget("alice", limit=0):
+        with pytest.raises(ClientError):
+            client.count_tokens(modelId=MODEL, input={"invokeModel": {"body": json.dumps(CLAUDE)}})
+        with pytest.raises(ParamValidationError):
+            client.converse(messages=[])
+
+
+def test_uninstrumented_it_is_not_metered(client: Any, provider: Provider, store: MemoryStore) -> None:
+    sdks.uninstrument()
+    with budget("alice", limit=0):
+        assert converse(client) == TEXT
+    assert books(store, "alice") == (0, 0)
+    sdks.instrument(SdkMeter())
+    with budget("alice", limit=0), pytest.raises(BudgetExceededError):
+        converse(client)
