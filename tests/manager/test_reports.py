@@ -188,6 +188,24 @@ def test_by_day_in_a_zone(sold: BudgetManager, clock: Clock) -> None:
     assert rows(sold.report("day", timezone="Europe/Berlin"))[-1] == ("2027-01-17", usd(CALL), 1)
 
 
+def test_days_are_in_order_whatever_is_dearer(manager: BudgetManager, clock: Clock) -> None:
+    manager.create_budget(10, "alice")
+    for model in ("gpt-4o", "claude-sonnet-4-5"):
+        spend(manager, "alice", model)
+        clock.forward(days=1)
+    assert rows(manager.report("day")) == [
+        ("2027-01-15", usd(CALL), 1),
+        ("2027-01-16", usd(SONNET_CALL), 1),
+    ]
+
+
+def test_a_call_whose_model_nobody_knows_has_a_row(manager: BudgetManager) -> None:
+    manager.create_budget(10, "alice")
+    spend(manager, "alice")
+    manager.store.settle(Posting("?", 7, (Scope(manager._key("alice")),)))
+    assert rows(manager.report("model")) == [("gpt-4o", usd(CALL), 1), ("", usd(7), 1)]
+
+
 def test_by_tag_a_call_counts_under_each(sold: BudgetManager) -> None:
     assert rows(sold.report("tag")) == [
         ("night", usd(CALL + SONNET_CALL), 2),
