@@ -1,18 +1,23 @@
-"""Budgets that follow work into threads (plain ones, executors, the pools of anyio) and rightly into tasks.
+"""Budgets that follow work into threads (plain ones, executors, pools) and rightly into tasks.
 
 A context variable alone does not reach a thread. These functions are wrapped, for one variable:
-``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit``
-(a job runs under the budgets of whoever submits it, not of whoever made the pool: none included), and
+``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit`` and
+the like of ``multiprocessing.pool.ThreadPool`` (a job runs under the budgets of whoever submits it, not of
+whoever made the pool: none included; callbacks under those of whoever adds them), and
 ``anyio.to_thread.run_sync``, which runs in a copy of the caller's context: a block that a FastAPI
 dependency opens there is carried back to the request. It is wrapped as allowance is imported: the
 first budget may be opened inside it. An asyncio task has the variable, but copied as it stands: a block in
 a generator that is suspended just now would leak into it, so ``create_task`` hands on what is in force.
+
+``_thread.start_new_thread`` carries nothing, and no other process is reached: what runs there opens a budget
+of its own, in a store that both share.
 """
 
 from __future__ import annotations
 
 import concurrent.futures.thread
 import functools
+import itertools
 import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -22,7 +27,7 @@ import wrapt
 from allowance.calls.stack import Frame, frames_in_force, replace_stack, whole_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
 __all__ = ["carry_back", "carry_budgets"]
@@ -40,7 +45,10 @@ def carry_budgets() -> None:
         _done = True
     wrapt.wrap_function_wrapper(threading.Thread, "start", _start)
     wrapt.wrap_function_wrapper(concurrent.futures.ThreadPoolExecutor, "submit", _submit)
-    wrapt.register_post_import_hook(_follow_tasks, "asyncio.base_events")
+    wrapt.wrap_function_wrapper(concurrent.futures.Future, "add_done_callback", _send)
+    wrapt.register_post_import_hook(_follow_pools, "multiprocessing.pool")
+    wrapt.register_post_import_hook(functools.partial(_follow_tasks, "BaseEventLoop"), "asyncio.base_events")
+    wrapt.register_post_import_hook(functools.partial(_follow_tasks, "Loop"), "uvloop")
 
 
 def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
@@ -56,7 +64,7 @@ def _run(frames: tuple[Frame, ...], run: Callable[[], None]) -> None:
 
 
 def _is_worker(thread: threading.Thread) -> bool:
-    # A pool's worker outlives the job it was made for: each job brings its own budgets.
+    # An executor's worker outlives the job it was made for: each job brings its own budgets.
     target = getattr(thread, "_target", None)
     return target is concurrent.futures.thread._worker
 
@@ -75,8 +83,44 @@ def _job(frames: tuple[Frame, ...], function: Callable[..., Any], *args: Any, **
         replace_stack(before)
 
 
-def _follow_tasks(module: ModuleType) -> None:
-    wrapt.wrap_function_wrapper(module, "BaseEventLoop.create_task", _create_task)
+def _follow_pools(module: ModuleType) -> None:
+    for name in ("apply_async", "map", "map_async", "starmap", "starmap_async"):
+        wrapt.wrap_function_wrapper(module, f"ThreadPool.{name}", _send)
+    for name in ("imap", "imap_unordered"):
+        wrapt.wrap_function_wrapper(module, f"ThreadPool.{name}", _send_lazily)
+
+
+_FUNCTIONS = frozenset({0, 3, 4, "func", "callback", "error_callback", "fn"})
+"""Where these methods take functions: those of a pool, and a future's ``add_done_callback``."""
+
+
+def _send(send: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+    frames = frames_in_force()
+
+    def carried(place: int | str, value: Any) -> Any:
+        return value if value is None or place not in _FUNCTIONS else functools.partial(_job, frames, value)
+
+    named = {name: carried(name, value) for name, value in kwargs.items()}
+    return send(*map(carried, itertools.count(), args), **named)
+
+
+def _send_lazily(send: Callable[..., Any], pool: Any, args: Any, kwargs: Any) -> Any:
+    # One of the pool's own threads reads the items: what is called for them is the sender's too.
+    if len(args) > 1:
+        args = (args[0], _items(frames_in_force(), args[1]), *args[2:])
+    elif "iterable" in kwargs:
+        kwargs = {**kwargs, "iterable": _items(frames_in_force(), kwargs["iterable"])}
+    return _send(send, pool, args, kwargs)
+
+
+def _items(frames: tuple[Frame, ...], iterable: Iterable[Any]) -> Iterator[Any]:
+    items, end = _job(frames, iter, iterable), object()
+    while (item := _job(frames, next, items, end)) is not end:
+        yield item
+
+
+def _follow_tasks(loop: str, module: ModuleType) -> None:
+    wrapt.wrap_function_wrapper(module, f"{loop}.create_task", _create_task)
 
 
 def _create_task(create_task: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
