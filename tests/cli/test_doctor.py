@@ -435,7 +435,16 @@ def test_a_vocabulary_that_is_not_here(
 
 def test_every_sdk_that_is_installed_here_is_metered() -> None:
     found = {check.name: check for check in sdks.sdk_checks()}
-    assert set(found) == {"openai", "anthropic", "google-genai", "litellm", "groq", "boto3"}
+    assert set(found) == {
+        "openai",
+        "anthropic",
+        "google-genai",
+        "litellm",
+        "groq",
+        "boto3",
+        "mistralai",
+        "ollama",
+    }
     assert {check.state for check in found.values()} == {"ok"}
     assert "metered" in found["openai"].text
 

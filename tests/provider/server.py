@@ -14,7 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from tests.provider import anthropic_wire, bedrock_wire, gemini_wire, groq_wire, openai_wire
+from tests.provider import (
+    anthropic_wire,
+    bedrock_wire,
+    gemini_wire,
+    groq_wire,
+    mistral_wire,
+    ollama_wire,
+    openai_wire,
+)
 from tests.provider.script import Call, Reply
 
 __all__ = ["Provider"]
@@ -22,6 +30,11 @@ __all__ = ["Provider"]
 _PLAIN = {
     "chat": openai_wire.chat,
     "groq": openai_wire.chat,
+    "mistral": openai_wire.chat,
+    "mistral-embeddings": mistral_wire.embeddings,
+    "ollama-chat": ollama_wire.chat,
+    "ollama-generate": ollama_wire.generate,
+    "ollama-embed": ollama_wire.embed,
     "completions": openai_wire.completions,
     "embeddings": openai_wire.embeddings,
     "responses": openai_wire.responses,
@@ -34,6 +47,9 @@ _PLAIN = {
 _STREAMED = {
     "chat": openai_wire.chat_stream,
     "groq": groq_wire.chat_stream,
+    "mistral": mistral_wire.chat_stream,
+    "ollama-chat": ollama_wire.chat_stream,
+    "ollama-generate": ollama_wire.generate_stream,
     "completions": openai_wire.completions_stream,
     "responses": openai_wire.responses_stream,
     "messages": anthropic_wire.messages_stream,
@@ -46,6 +62,9 @@ _WIRES: dict[str, Any] = {
     "gemini-embeddings": gemini_wire,
     "converse": bedrock_wire,
     "invoke": bedrock_wire,
+    "ollama-chat": ollama_wire,
+    "ollama-generate": ollama_wire,
+    "ollama-embed": ollama_wire,
 }
 """Whose caps are written otherwise than OpenAI's."""
 _GEMINI = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>\w+)$")
@@ -246,6 +265,8 @@ def _lines(call: Call) -> Iterator[tuple[bool, bytes]]:
         return ((is_piece, f"data: {json.dumps(event)}\r\n\r\n".encode()) for is_piece, event in events)
     if call.api in ("converse", "invoke"):
         return bedrock_wire.lines(events)
+    if call.api.startswith("ollama"):
+        return ((is_piece, json.dumps(event).encode() + b"\n") for is_piece, event in events)
     return openai_wire.lines(events, named=call.api in ("responses", "messages"))
 
 
@@ -260,6 +281,13 @@ def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
         return bedrock["verb"], unquote(bedrock["model"])
     for ending, api in (
         ("/openai/v1/chat/completions", "groq"),
+        ("/mistral/v1/chat/completions", "mistral"),
+        ("/mistral/v1/fim/completions", "mistral"),
+        ("/mistral/v1/agents/completions", "mistral"),
+        ("/mistral/v1/embeddings", "mistral-embeddings"),
+        ("/api/chat", "ollama-chat"),
+        ("/api/generate", "ollama-generate"),
+        ("/api/embed", "ollama-embed"),
         ("/chat/completions", "chat"),
         ("/completions", "completions"),
         ("/embeddings", "embeddings"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wrapt
 
-from allowance.sdks import anthropic, bedrock, current, google_genai, groq, litellm, openai
+from allowance.sdks import anthropic, bedrock, current, google_genai, groq, litellm, mistralai, ollama, openai
 from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _SDKS: dict[str, tuple[Point, ...]] = {
     "litellm": litellm.POINTS,
     "groq": groq.POINTS,
     "boto3": bedrock.POINTS,
+    "mistralai": mistralai.POINTS,
+    "ollama": ollama.POINTS,
 }
 """By the name of the distribution."""
 
@@ -41,6 +43,8 @@ _NOT_METERED = {
     "litellm": litellm.NOT_METERED,
     "groq": groq.NOT_METERED,
     "boto3": bedrock.NOT_METERED,
+    "mistralai": mistralai.NOT_METERED,
+    "ollama": ollama.NOT_METERED,
 }
 
 

@@ -27,14 +27,24 @@ _MODULES: Final = {
     "litellm": "litellm",
     "groq": "groq",
     "boto3": "boto3",
+    "mistralai": "mistralai.client.chat mistralai.chat",
+    "ollama": "ollama",
 }
+"""What is imported to know: the first of several names that is there."""
 _PATIENCE: Final = 60
 _PROGRAM: Final = """
 import importlib, json, sys
 from allowance.calls.metering import SdkMeter
 from allowance.sdks import coverage, instrument
 instrument(SdkMeter())
-importlib.import_module(sys.argv[1])
+for name in sys.argv[1].split():
+    try:
+        importlib.import_module(name)
+        break
+    except ModuleNotFoundError as error:
+        missing = error
+else:
+    raise missing
 found = {one.sdk: one for one in coverage()}[sys.argv[2]]
 sys.__stdout__.write("\\n" + json.dumps([found.covered, found.detail]))
 """

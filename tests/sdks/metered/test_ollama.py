@@ -1,0 +1,155 @@
+"""ollama under the real meter, over HTTP: what runs on this machine is free, and what is priced is billed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import allowance
+from allowance import BudgetExceededError, Price, budget, sdks
+from allowance.calls.metering import SdkMeter
+from tests.calls.support import MESSAGES, PROJECT, books, lines
+
+from .support import WAYS, arefused, arun, check, refused, run
+
+ollama = pytest.importorskip("ollama")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from allowance.stores.memory import MemoryStore
+    from tests.provider import Provider
+
+CAP = {"num_predict": 50}
+PRICES = {"priced": Price(input=1, output=2)}
+COST = 10 * 1_000 + 5 * 2_000
+
+
+@pytest.fixture(autouse=True)
+def _priced(store: MemoryStore) -> None:
+    allowance.configure(store=store, project=PROJECT, prices=PRICES)
+
+
+@pytest.fixture
+def client(provider: Provider) -> Iterator[Any]:
+    with ollama.Client(provider.url, trust_env=False) as client:
+        yield client
+
+
+SYNC: dict[str, tuple[Callable[..., Any], int]] = {
+    "chat": (lambda c, m: c.chat(m, MESSAGES, options=CAP), COST),
+    "chat stream": (lambda c, m: list(c.chat(m, MESSAGES, options=CAP, stream=True)), COST),
+    "generate": (lambda c, m: c.generate(m, "hello there", system="be brief", options=CAP), COST),
+    "generate stream": (lambda c, m: list(c.generate(m, "hello there", options=CAP, stream=True)), COST),
+    "embed": (lambda c, m: c.embed(m, ["hello there"]), 10 * 1_000),
+}
+
+
+async def achat(provider: Provider, model: str) -> Any:
+    async with ollama.AsyncClient(provider.url, trust_env=False) as client:
+        return await client.chat(model, MESSAGES, options=CAP)
+
+
+async def achat_stream(provider: Provider, model: str) -> Any:
+    async with ollama.AsyncClient(provider.url, trust_env=False) as client:
+        return [part async for part in await client.chat(model, MESSAGES, options=CAP, stream=True)]
+
+
+async def agenerate_stream(provider: Provider, model: str) -> Any:
+    async with ollama.AsyncClient(provider.url, trust_env=False) as client:
+        return [part async for part in await client.generate(model, "hi", options=CAP, stream=True)]
+
+
+async def aembed(provider: Provider, model: str) -> Any:
+    async with ollama.AsyncClient(provider.url, trust_env=False) as client:
+        return await client.embed(model, "hello there")
+
+
+ASYNC: dict[str, tuple[Callable[..., Any], int]] = {
+    "chat": (achat, COST),
+    "chat stream": (achat_stream, COST),
+    "generate stream": (agenerate_stream, COST),
+    "embed": (aembed, 10 * 1_000),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SYNC)
+def test_each_sync_call_of_a_priced_model_costs_its_price(
+    name: str, way: str, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    ask, cost = SYNC[name]
+    run(way, lambda: ask(client, "priced"))
+    check(way, store, provider, cost)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ASYNC)
+async def test_each_async_call_of_a_priced_model_costs_its_price(
+    name: str, way: str, provider: Provider, store: MemoryStore
+) -> None:
+    ask, cost = ASYNC[name]
+    await arun(way, lambda: ask(provider, "priced"))
+    check(way, store, provider, cost)
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_r1_a_call_that_does_not_fit_is_not_sent(name: str, client: Any, provider: Provider) -> None:
+    refused("block", lambda: SYNC[name][0](client, "priced"), provider)
+
+
+@pytest.mark.parametrize("name", ASYNC)
+async def test_r1_an_async_call_that_does_not_fit_is_not_sent(name: str, provider: Provider) -> None:
+    await arefused("block", lambda: ASYNC[name][0](provider, "priced"), provider)
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_r10_what_runs_here_costs_nothing_and_is_never_blocked(
+    name: str, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=0):
+        SYNC[name][0](client, "llama3.2")
+    check("block", store, provider, 0)
+    assert [line.input_tokens for line in lines(store, "alice")] == [10]
+
+
+def test_r10_a_model_in_ollamas_cloud_has_no_price(client: Any, provider: Provider) -> None:
+    with budget("alice", limit=1), pytest.raises(allowance.UnknownModelError):
+        client.chat("kimi-k9:1t-cloud", MESSAGES)
+    with (
+        ollama.Client("https://ollama.com", trust_env=False) as cloud,
+        budget("alice", limit=1),
+        pytest.raises(allowance.UnknownModelError),
+    ):
+        cloud.chat("gpt-oss:120b", MESSAGES)
+    assert provider.count == 0
+
+
+def test_a_stream_that_is_never_read_sends_nothing_and_costs_nothing(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        client.chat("priced", MESSAGES, options=CAP, stream=True).close()
+    check("block", store, provider, 0, calls=0)
+
+
+def test_the_clamp_policy_puts_a_cap_in(client: Any, provider: Provider) -> None:
+    with budget("alice", limit="0.0004", uncapped="clamp"):
+        client.chat("priced", MESSAGES)
+    assert 0 < provider.calls[0].body["options"]["num_predict"] <= 200
+
+
+def test_what_is_free_is_not_metered(client: Any) -> None:
+    with budget("alice", limit=0), pytest.raises(ollama.ResponseError):
+        client.show("priced")
+
+
+def test_uninstrumented_it_is_not_metered(client: Any, provider: Provider, store: MemoryStore) -> None:
+    sdks.uninstrument()
+    with budget("alice", limit=0):
+        client.chat("priced", MESSAGES)
+    assert books(store, "alice") == (0, 0)
+    sdks.instrument(SdkMeter())
+    with budget("alice", limit=0), pytest.raises(BudgetExceededError):
+        client.chat("priced", MESSAGES)
