@@ -24,6 +24,7 @@ FROM_ENVIRONMENT = (
     "on_unknown_model",
     "on_error",
     "on_store_error",
+    "stream_usage",
     "warn_at",
     "hold_minutes",
 )
@@ -42,6 +43,8 @@ class Settings(BaseModel):
         on_unknown_model: ``"raise"``, ``"free"``, or a Price.
         on_error: ``"charge"`` or ``"release"`` a call that failed without telling whether it was billed.
         on_store_error: ``"closed"`` or ``"open"``: what a call does whose budget cannot be asked.
+        stream_usage: ``"auto"`` asks streams of OpenAI's API for their usage, and keeps the chunk that the
+            user did not ask for; ``"off"`` sends what the user wrote, and counts the text instead.
         warn_at: the part of a limit at which a ``threshold`` event is sent.
         on_event: one hook or several.
         counter: counts texts in place of a vocabulary: (model, texts) to tokens.
@@ -61,6 +64,7 @@ class Settings(BaseModel):
     on_unknown_model: Any = "raise"
     on_error: Literal["charge", "release"] = "charge"
     on_store_error: Literal["closed", "open"] = "closed"
+    stream_usage: Literal["auto", "off"] = "auto"
     warn_at: float = Field(default=0.8, gt=0, le=1, allow_inf_nan=False)
     on_event: Any = ()
     counter: Any = None

@@ -44,7 +44,7 @@ def test_each_variable_sets_its_setting(tmp_path: Path) -> None:
         from allowance.calls.books import default_books
         books = default_books()
         print(books.store.url, books.project, books.policy.on_unknown_model, books.policy.on_error)
-        print(books.policy.on_store_error, books.policy.warn_at, books.policy.ttl)
+        print(books.policy.on_store_error, books.policy.warn_at, books.policy.ttl, books.policy.stream_usage)
         print(allowance.quote(model="mine", messages=[], max_tokens=1_000_000).amount)
         """,
         ALLOWANCE_STORE=f"sqlite:///{tmp_path}/a.db",
@@ -52,12 +52,13 @@ def test_each_variable_sets_its_setting(tmp_path: Path) -> None:
         ALLOWANCE_ON_UNKNOWN_MODEL="free",
         ALLOWANCE_ON_ERROR="release",
         ALLOWANCE_ON_STORE_ERROR="open",
+        ALLOWANCE_STREAM_USAGE="off",
         ALLOWANCE_WARN_AT="0.5",
         ALLOWANCE_HOLD_MINUTES="20",
         ALLOWANCE_PRICES=str(tmp_path / "prices.json"),
     ).splitlines()
     assert said[0] == f"sqlite:///{tmp_path}/a.db mine free release"
-    assert said[1] == f"open 0.5 {20 * 60_000_000}"
+    assert said[1] == f"open 0.5 {20 * 60_000_000} off"
     assert int(said[2]) >= 2_000_000_000
 
 

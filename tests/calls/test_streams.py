@@ -229,12 +229,18 @@ async def test_litellms_async_stream(provider: Provider, store: MemoryStore) -> 
 # -- where they end ----------------------------------------------------------------------------------------
 
 
-def test_without_usage_the_text_is_counted(gpt: openai.OpenAI, alice: Callable[[], list[int]]) -> None:
+def test_without_usage_the_text_is_counted(
+    provider: Provider, gpt: openai.OpenAI, alice: Callable[[], list[int]]
+) -> None:
+    provider.reply(usage=False)
     list(gpt.chat.completions.create(**STREAM))
     assert alice() == [COUNTED]
 
 
-def test_an_entry_says_that_it_was_counted(gpt: openai.OpenAI, store: MemoryStore) -> None:
+def test_an_entry_says_that_it_was_counted(
+    provider: Provider, gpt: openai.OpenAI, store: MemoryStore
+) -> None:
+    provider.then(usage=False)
     with budget("alice", limit=1):
         list(gpt.chat.completions.create(**STREAM))
         list(gpt.chat.completions.create(**WITH_USAGE))

@@ -24,6 +24,7 @@ __all__ = ["Books", "OnError", "OnUnknownModel", "Policy", "default_books", "set
 OnUnknownModel: TypeAlias = "Literal['raise', 'free'] | Price"
 OnError: TypeAlias = Literal["charge", "release"]
 OnStoreError: TypeAlias = Literal["closed", "open"]
+StreamUsage: TypeAlias = Literal["auto", "off"]
 
 MINUTE = 60_000_000
 
@@ -38,6 +39,7 @@ class Policy:
         on_store_error: of a call whose budget cannot be asked (R14).
         warn_at: the part of a limit at which a ``threshold`` event is sent, once per window.
         on_event: hooks that get every `Event`.
+        stream_usage: whether streams of OpenAI's API are asked for their usage where the user does not ask.
         ttl: how long a hold lives unless it is renewed, in microseconds (R6).
     """
 
@@ -46,6 +48,7 @@ class Policy:
     on_store_error: OnStoreError = "closed"
     warn_at: float = 0.8
     on_event: tuple[Hook, ...] = ()
+    stream_usage: StreamUsage = "auto"
     ttl: int = 15 * MINUTE
 
 

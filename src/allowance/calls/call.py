@@ -21,12 +21,13 @@ from allowance.calls.ids import made_here
 from allowance.calls.settled import remember, remember_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
-from allowance.replies import Usage, cached_reply, measure, texts_of
+from allowance.replies import Usage, cached_reply, is_usage_alone, measure, texts_of, unmark_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from allowance.calls.books import Books
+    from allowance.calls.meter import Asking
     from allowance.calls.stack import Frame
     from allowance.replies import Tally
     from allowance.requests import Request
@@ -48,9 +49,10 @@ class Call:
         request: what was asked for; None for a scope.
         tally: what was seen of a stream; None until there is one.
         sent: whether the provider may have got the request.
+        asking: what asked for the stream's usage in the user's place; None where the user did, or nobody.
     """
 
-    __slots__ = ("__weakref__", "books", "charge", "frame", "frames", "request", "sent", "tally")
+    __slots__ = ("__weakref__", "asking", "books", "charge", "frame", "frames", "request", "sent", "tally")
 
     def __init__(self, books: Books, frame: Frame, request: Request | None) -> None:
         self.books = books
@@ -60,6 +62,7 @@ class Call:
         self.charge: Charge | None = None
         self.tally: Tally | None = None
         self.sent = False
+        self.asking: Asking | None = None
 
     # -- before ----------------------------------------------------------------------------------------
 
@@ -157,6 +160,20 @@ class Call:
             return other
         await self.aend(partial(self.finished, reply))
         return reply
+
+    def see(self, chunk: object) -> None:
+        """Take note of a chunk of the stream."""
+        if self.tally is not None:
+            self.tally.see(chunk)
+
+    def keeps(self, chunk: object) -> bool:
+        """Whether a chunk of a stream is ours alone: it has the usage that the user did not ask for."""
+        if self.asking is None or not self.asking.asked:
+            return False
+        if is_usage_alone(chunk):
+            return True
+        unmark_usage(chunk)
+        return False
 
     # -- the endings: each is called from wherever the call ends, and only the first counts ---------------
 

@@ -8,9 +8,10 @@ end, error, close, exit and garbage collection.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Awaitable
-from functools import partial
+from functools import partial, update_wrapper
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,19 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         # Methods that are looked up by name, so that hasattr() stays true to the wrapped object.
         value = getattr(self.__wrapped__, name)
         wrap = _BY_NAME.get(name)
-        return value if wrap is None or not callable(value) else wrap(self, value)
+        return value if wrap is None or not callable(value) else update_wrapper(wrap(self, value), value)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __copy__(self) -> Any:
+        return type(self)(copy.copy(self.__wrapped__), self._self_call)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.__wrapped__, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
 
     def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
         """Take one step of the stream as the call itself, and look at what it gives."""
@@ -105,6 +118,9 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         push(call.frame)
         try:
             chunk = step(*args)
+            while call.keeps(chunk):
+                call.see(chunk)
+                chunk = step(*args)
         except StopIteration:
             call.stream_ended(complete=True)
             raise
@@ -113,8 +129,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             raise
         finally:
             suspend(call.frame)
-        if call.tally is not None:
-            call.tally.see(chunk)
+        call.see(chunk)
         return chunk
 
     async def _self_astep(self, step: Callable[..., Any], *args: Any) -> Any:
@@ -124,6 +139,9 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         push(call.frame)
         try:
             chunk = await step(*args)
+            while call.keeps(chunk):
+                call.see(chunk)
+                chunk = await step(*args)
         except StopAsyncIteration:
             await call.aend(partial(call.stream_ended, complete=True))
             raise
@@ -132,8 +150,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             raise
         finally:
             suspend(call.frame)
-        if call.tally is not None:
-            call.tally.see(chunk)
+        call.see(chunk)
         return chunk
 
     def __exit__(self, *exc: object) -> Any:

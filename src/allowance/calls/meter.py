@@ -11,7 +11,23 @@ if TYPE_CHECKING:
 
     from allowance.requests.request import Api
 
-__all__ = ["Meter", "SdkCall"]
+__all__ = ["Asking", "Meter", "SdkCall"]
+
+
+class Asking(Protocol):
+    """Sends a stream's request with the question for its usage in it, which the user did not put there.
+
+    ``asked`` says whether the reply that came was asked: a server may refuse, and is asked no more then.
+    """
+
+    @property
+    def asked(self) -> bool: ...
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the SDK's function."""
+
+    async def arun(self, *args: Any, **kwargs: Any) -> Any:
+        """`run` for a function that is a coroutine function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +35,7 @@ class SdkCall:
     """One call that an SDK is about to make.
 
     Attributes:
-        sdk: ``"openai"``, ``"anthropic"``, ``"google-genai"`` or ``"litellm"``.
+        sdk: the name of its distribution (``"openai"``, ``"google-genai"``, ...).
         function: the unpatched function, bound.
         args, kwargs: what it is to be called with.
         arguments: the model, messages, cap, ... by name, as ``requests.read`` takes them.
@@ -27,6 +43,8 @@ class SdkCall:
         provider: in the catalogue's words, where the SDK or the URL tells; else None.
         with_cap: args and kwargs with an output cap put in, given the cap in tokens and the argument's
             name; None where the call cannot take one.
+        asking: stands in for ``function`` and asks for the usage of a stream; None where it comes anyway,
+            or was asked for.
     """
 
     sdk: str
@@ -37,6 +55,7 @@ class SdkCall:
     api: Api | None = None
     provider: str | None = None
     with_cap: Callable[[int, str], tuple[tuple[Any, ...], dict[str, Any]]] | None = None
+    asking: Asking | None = None
 
 
 class Meter(Protocol):

@@ -13,7 +13,7 @@ from allowance.requests import Request, read
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from allowance.calls.meter import SdkCall
+    from allowance.calls.meter import Asking, SdkCall
 
 __all__ = ["SdkMeter"]
 
@@ -40,14 +40,16 @@ class SdkMeter:
         metered = _call(call)
         metered.begin()
         args, kwargs = _capped(call, metered)
-        return metered.run(call.function, args, kwargs)
+        asking = _asking(call, metered)
+        return metered.run(call.function if asking is None else asking.run, args, kwargs)
 
     async def acall(self, call: SdkCall) -> Any:
         """`call`, for a coroutine function."""
         metered = _call(call)
         await metered.abegin()
         args, kwargs = _capped(call, metered)
-        return await metered.arun(call.function, args, kwargs)
+        asking = _asking(call, metered)
+        return await metered.arun(call.function if asking is None else asking.arun, args, kwargs)
 
 
 def _call(call: SdkCall) -> Call:
@@ -59,6 +61,13 @@ def _call(call: SdkCall) -> Call:
             "other", f"a call of {call.sdk} that names no model", unbounded=("nothing is known of it",)
         )
     return Call(enclosing_books() or default_books(), Frame(layer=True), request)
+
+
+def _asking(call: SdkCall, metered: Call) -> Asking | None:
+    """What asks for the stream's usage, where the settings do not forbid it."""
+    if metered.books.policy.stream_usage == "auto":
+        metered.asking = call.asking
+    return metered.asking
 
 
 def _capped(call: SdkCall, metered: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -79,6 +79,7 @@ def make_books(settings: Settings, open_store: Callable[[], Store] | None = None
             on_unknown_model=_unknown_model(settings.on_unknown_model),
             on_error=settings.on_error,
             on_store_error=settings.on_store_error,
+            stream_usage=settings.stream_usage,
             warn_at=settings.warn_at,
             on_event=_hooks(settings.on_event),
             ttl=round(settings.hold_minutes * 60_000_000),

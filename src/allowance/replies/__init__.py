@@ -3,7 +3,7 @@
 from allowance.replies.identity import inner_reply, reply_id
 from allowance.replies.measure import cached_reply, combine, measure, model_of
 from allowance.replies.shapes import is_manager, is_raw, is_stream, is_whole, member_stream
-from allowance.replies.streams import Tally
+from allowance.replies.streams import Tally, is_usage_alone, unmark_usage
 from allowance.replies.texts import texts_of
 from allowance.replies.usage import Usage
 
@@ -16,10 +16,12 @@ __all__ = [
     "is_manager",
     "is_raw",
     "is_stream",
+    "is_usage_alone",
     "is_whole",
     "measure",
     "member_stream",
     "model_of",
     "reply_id",
     "texts_of",
+    "unmark_usage",
 ]

@@ -13,7 +13,7 @@ from allowance.replies.others import read_langchain
 from allowance.replies.texts import texts_of
 from allowance.replies.usage import Usage
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "is_usage_alone", "unmark_usage"]
 
 _HOLDERS = ("message", "response", "metadata", "delta", "x_groq")
 _ENVELOPE = (
@@ -213,6 +213,22 @@ class Tally:
         return ended and not self._open
 
 
+def is_usage_alone(chunk: object) -> bool:
+    """Whether this is the chunk that an OpenAI stream has only where it was asked for its usage."""
+    fields = view(chunk)
+    return fields.get("choices") == [] and fields.get("usage") is not None
+
+
+def unmark_usage(chunk: object) -> None:
+    """Make a chunk of a stream that was asked for its usage equal to one that was not.
+
+    Each chunk then says ``"usage": null``, which pydantic remembers as set.
+    """
+    marks = getattr(chunk, "model_fields_set", None)
+    if isinstance(marks, set) and "usage" in marks and getattr(chunk, "usage", 0) is None:
+        marks.discard("usage")
+
+
 def _within(fields: View) -> Any:
     """What an event wraps: a chunk of openai's helper or of Bedrock's, Mistral's data."""
     if fields.get("chunk") is None:
@@ -231,6 +247,9 @@ def _reported(fields: View) -> tuple[Any, View]:
             holder = view(inner)
             if (usage := holder.get("usage")) is not None:
                 return usage, holder
+            meta = holder.get("meta")  # Cohere's first version
+            if meta is not None and view(meta).get("billed_units") is not None:
+                return meta, holder
     if (usage := fields.get(METRICS)) is not None:
         return usage, EMPTY
     if fields.get("done") is True and fields.get("eval_count") is not None:

@@ -44,4 +44,6 @@ def _provider(client: Any, host: str) -> str | None:
     return known
 
 
-POINTS = base_client_points("openai", "openai._base_client", _ENDPOINTS, _provider)
+POINTS = base_client_points(
+    "openai", "openai._base_client", _ENDPOINTS, _provider, asks=frozenset({"chat", "completions"})
+)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from allowance.calls.meter import SdkCall
+from allowance.sdks.asking import asking_for
 from allowance.sdks.points import AttributePoint, metered
 
 if TYPE_CHECKING:
@@ -36,13 +37,22 @@ class Endpoint(NamedTuple):
 class _Target(NamedTuple):
     api: Api
     host: str
+    server: str
     deployment: str | None
 
 
 def base_client_points(
-    sdk: str, module: str, endpoints: tuple[Endpoint, ...], provider: Callable[[Any, str], str | None]
+    sdk: str,
+    module: str,
+    endpoints: tuple[Endpoint, ...],
+    provider: Callable[[Any, str], str | None],
+    *,
+    asks: frozenset[Api] = frozenset(),
 ) -> tuple[Point, ...]:
-    """The two points of such an SDK. ``provider`` tells it by the client and the URL's host."""
+    """The two points of such an SDK. ``provider`` tells it by the client and the URL's host.
+
+    ``asks`` are the families whose streams report their usage only where they are asked to.
+    """
     patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
 
     @lru_cache(maxsize=512)
@@ -50,9 +60,11 @@ def base_client_points(
         parts = urlsplit(url)
         for pattern, endpoint in patterns:
             if pattern.search(parts.path):
-                host = parts.hostname or urlsplit(base_url).hostname or ""
+                server = parts if parts.hostname else urlsplit(base_url)
                 deployment = re.search(r"/deployments/([^/]+)/", parts.path)
-                return _Target(endpoint.api, host, deployment[1] if deployment else None)
+                return _Target(
+                    endpoint.api, server.hostname or "", server.netloc, deployment[1] if deployment else None
+                )
         return None
 
     def read(
@@ -64,15 +76,21 @@ def base_client_points(
         found = target(str(getattr(options, "url", "")), str(getattr(client, "base_url", "")))
         if found is None:
             return None
+        served_by = provider(client, found.host)
+        arguments = _arguments(options, found.deployment, stream=bool(kwargs.get("stream")))
+        asking = None
+        if found.api in asks and arguments.get("stream"):
+            asking = asking_for(function, options, arguments, found.server, served_by)
         return SdkCall(
             sdk=sdk,
             function=function,
             args=args,
             kwargs=kwargs,
-            arguments=_arguments(options, found.deployment, stream=bool(kwargs.get("stream"))),
+            arguments=arguments,
             api=found.api,
-            provider=provider(client, found.host),
+            provider=served_by,
             with_cap=partial(_with_cap, args, kwargs, options) if _takes_cap(options, found.api) else None,
+            asking=asking,
         )
 
     return tuple(
