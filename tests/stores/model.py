@@ -247,7 +247,10 @@ class Model:
         costs: dict[str | None, int] = self.costs(key) or {None: 0}
         if amount is not None:
             costs = {None: -max(amount, -self.spent(key))}
-        self.posted += [(key, -cost, self.now, model) for model, cost in costs.items()]
+        budget = self.budgets[key]
+        start, _ = window_at(budget.terms, budget.created, self.now)
+        at = start if amount is None or amount < 0 else self.now
+        self.posted += [(key, -cost, at, model) for model, cost in costs.items()]
 
     def adjusted_before(self, adjustment_id: str | None, *content: Any) -> bool:
         if adjustment_id is None:

@@ -72,7 +72,8 @@ def make_account(
     _check(key, terms)
     created = now if created_at is None else _checked(created_at, now)
     start, end = window_at(terms, created, now)
-    return Account(key, terms, declared, created, start, end, 0, 0, 1)
+    # Of two accounts that bore the key, one after the other, the later one has the higher version.
+    return Account(key, terms, declared, created, start, end, 0, 0, version=now)
 
 
 def open_account(scope: Scope, now: int) -> Account | None:

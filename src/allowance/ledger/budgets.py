@@ -84,7 +84,10 @@ def adjust(
     for model in sorted(changes, key=lambda model: model or ""):
         about = Posting("", changes[model], model=model, reason=reason)
         start = account.window_start
-        tables.add_entry(key, EntryKind.ADJUSTMENT, changes[model], now, now, start, about)
+        # What takes back lies at the window's start, before all that it takes back: a shorter window that
+        # begins later has none of it for a credit.
+        at = start if amount is None or amount < 0 else now
+        tables.add_entry(key, EntryKind.ADJUSTMENT, changes[model], at, now, start, about)
     account = post(account, sum(changes.values()), 0)
     tables.keep(account)
     if amount is None:

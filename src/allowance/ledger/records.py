@@ -103,7 +103,8 @@ class Extra(NamedTuple):
 class Account(NamedTuple):
     """One budget as it stands in its current window. ``declared`` is what code last asked for.
 
-    ``version`` counts the changes to this account: of two snapshots the higher is the newer one.
+    ``version`` grows with each change to this account, from the time when it was made: of two snapshots the
+    higher is the newer one, also where the account was removed and made anew between them.
     ``extras`` are the top-ups in force; those whose time is over go when the account is looked at.
     """
 

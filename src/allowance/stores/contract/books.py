@@ -150,6 +150,16 @@ class BookContract(Bench):
         assert self.store.define(ALICE, Declaration(duration="forever")).window_end is None
         assert self.figures() == (60, 0)
 
+    def test_r9_what_a_reset_took_back_is_no_credit_in_a_shorter_window(self) -> None:
+        self.granted("a", amount=80)
+        self.settle("a", 80)
+        self.clock.advance(36 * 60 * MINUTE)
+        self.store.adjust(ALICE, -30, reason="refund")
+        self.store.adjust(ALICE, None, reason="reset")
+        daily = self.store.define(ALICE, Declaration(duration="daily"))
+        assert (daily.spent, daily.remaining) == (0, 100)
+        assert self.store.define(ALICE, Declaration(duration="forever")).spent == 0
+
     def test_r9_what_code_declares_is_written_only_when_it_changes(self) -> None:
         self.granted("a", amount=10)
         self.store.define(ALICE, Declaration(limit=500))
@@ -267,6 +277,9 @@ class BookContract(Bench):
         adjusted = self.store.adjust(ALICE, 5, reason="x")
         assert first.version < settled.version < adjusted.version
         assert self.store.account(ALICE) == adjusted
+        self.clock.advance(MINUTE)
+        self.store.remove(ALICE)
+        assert self.define().version > adjusted.version
 
     def test_many_entries_are_read_in_order_whatever_is_asked(self) -> None:
         for number in range(1203):
