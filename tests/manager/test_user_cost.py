@@ -171,8 +171,8 @@ def test_a_user_who_is_here_already_keeps_the_terms_that_hold_here(
 
 def test_a_user_who_was_removed_comes_over_anew(manager: BudgetManager, tmp_path: Path) -> None:
     path = written(tmp_path, TWO)
-    for _ in range(3):
-        manager.import_user_cost(path)
+    for _ in range(9):
+        assert manager.import_user_cost(path).posted == Decimal("0.0015")
         assert spent(manager)["b"] == Decimal("0.0015")
         manager.delete_user("b")
 

@@ -33,7 +33,6 @@ WORKERS: Final = 32
 TELL_EVERY: Final = 100
 """Users between two calls of ``progress``."""
 
-_ROUNDS: Final = 5
 _PREFIX: Final = "user_cost.json "
 _REASON: Final = "from user_cost.json"
 
@@ -187,7 +186,7 @@ def _post(
     name = json.dumps([*key, model, at])
     prefix = _PREFIX + hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     seen, number = -1, 0
-    for _ in range(_ROUNDS):
+    while True:
         before = posted.get(prefix, [])
         missing = cost - sum(before)
         if missing <= 0:
@@ -203,4 +202,3 @@ def _post(
         if settled is not None and not settled.repeated:
             return settled.posted
         posted = _posted(store, key, at)
-    return 0
