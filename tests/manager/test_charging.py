@@ -14,6 +14,7 @@ import pytest
 import allowance
 from allowance import BudgetManager, ConfigurationError, UnknownModelError, UnknownUserError
 from allowance.calls import lifeline
+from allowance.errors import StoreUnavailableError
 from tests.calls.support import CALL, CHAT, GPT_4O_IN, GPT_4O_OUT, MESSAGES, Flaky, reply, usd
 from tests.provider import Provider, clients
 
@@ -295,6 +296,18 @@ def test_r3_another_user_is_charged_all_the_same(manager: BudgetManager, provide
 
 
 # -- the store -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("Down."), UnknownUserError(user="alice")])
+def test_r3_a_cost_that_was_posted_raises_nothing_or_it_would_be_charged_again(
+    manager: BudgetManager, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def gone(_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(manager.store, "model_costs", gone)
+    assert manager.update_cost("alice", reply()) == {"user": {}}
+    assert spent(manager) == usd(CALL)
 
 
 def test_r14_a_cost_that_the_store_did_not_take_is_posted_later() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from allowance.calls import lifeline
 from allowance.calls.terms import label_for, patterns
-from allowance.errors import ConfigurationError, StoreUnavailableError
+from allowance.errors import ConfigurationError, StoreUnavailableError, UnknownUserError
 from allowance.manager.binding import Bound
 from allowance.manager.measuring import projection, receipt
 from allowance.manager.terms import declared_terms
@@ -148,7 +148,8 @@ class LiteLLMNames(Bound):
 
         Returns:
             ``{"user": record}``, as the budget stands then. Where the store does not answer the cost is kept
-            and posted once it does (R14): the record is empty then.
+            and posted once it does (R14): the record is empty then, as it is where the store or the user goes
+            away while the cost is posted.
 
         Raises:
             UnknownUserError: there is no such budget, and no default terms.
@@ -165,7 +166,10 @@ class LiteLLMNames(Bound):
             log.warning("%s did not take a cost; it will be tried again. %s", self.store.url, error)
             lifeline.retry(self.store, partial(self.store.settle, posting))
             return {"user": {}}
-        record = self._record(next(account for account in accounts if account.key == key))
+        try:
+            record = self._record(next(account for account in accounts if account.key == key))
+        except (StoreUnavailableError, UnknownUserError):  # it went away, or the user did, a moment later
+            return {"user": {}}  # the cost is posted: whoever heard of an error would post it again
         record.setdefault("current_cost", 0.0)  # a call that cost nothing was a call too
         record.setdefault("model_cost", {}).setdefault(posting.model or "", 0.0)
         return {"user": record}
@@ -222,7 +226,7 @@ class LiteLLMNames(Bound):
     aload_data = twin(load_data)
 
     def _users(self) -> list[Account]:
-        accounts = self.store.accounts(self.project_name)
+        accounts = self.store.accounts(self._project)
         return [account for account in accounts if account.key.kind == "user" and not account.key.label]
 
     def _record(self, account: Account) -> dict[str, Any]:
