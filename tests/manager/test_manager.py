@@ -197,7 +197,7 @@ def test_the_managers_project_is_not_the_default_one(store: MemoryStore) -> None
 # -- async twins -------------------------------------------------------------------------------------------
 
 
-PLAIN = {"budget", "budgeted", "close", "print_verbose"}
+PLAIN = {"budget", "budgeted", "print_verbose"}
 """Methods that do no I/O worth a worker thread, and those that come in both colours already."""
 
 

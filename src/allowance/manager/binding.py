@@ -10,6 +10,7 @@ from allowance.errors import ConfigurationError
 from allowance.ledger.names import account_key
 from allowance.ledger.records import Declaration
 from allowance.manager.configuring import configured, make_books, open_now_or_later, shared_store
+from allowance.manager.twins import twin
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,6 +65,8 @@ class Bound:
         lifeline.drain()
         if self._owned:
             self.store.close()
+
+    aclose = twin(close)
 
     def __enter__(self) -> Self:
         return self

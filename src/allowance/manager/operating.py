@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from allowance.calls import lifeline
 from allowance.calls.terms import label_for, patterns
 from allowance.ledger.models import applies
-from allowance.ledger.names import DELETED
 from allowance.manager.binding import Bound
 from allowance.manager.terms import operators_terms, signed_nanos
 from allowance.manager.times import to_micros
@@ -42,8 +41,8 @@ class Operations(Bound):
     def statuses(self, *, kind: str | None = None) -> Iterator[BudgetStatus]:
         """Every budget of this project, or those of a kind, by kind, name and label; removed ones not."""
         lifeline.catch_up()
-        for account in self.store.accounts(self.project_name):
-            if account.key.kind != DELETED and kind in (None, account.key.kind):
+        for account in self.store.accounts(self._project):
+            if kind in (None, account.key.kind):
                 yield status_of(account)
 
     def remaining(self, user: str | int, *, model: str | None = None, kind: str = "user") -> Decimal | None:
@@ -112,6 +111,7 @@ class Operations(Bound):
         Raises:
             UnknownUserError: there is no such budget.
             ConfigurationError: it has no limit, the time is over, or the amount is not above zero.
+            HoldConflictError: the ``adjustment_id`` stands for another change.
         """
         key = self._key(user, kind, label)
         nanos = to_nanos(amount)
@@ -136,6 +136,7 @@ class Operations(Bound):
         Raises:
             UnknownUserError: there is no such budget.
             ConfigurationError: the amount is no number of US dollars.
+            HoldConflictError: the ``adjustment_id`` stands for another change.
         """
         lifeline.catch_up()
         key, nanos = self._key(user, kind, label), signed_nanos(amount)

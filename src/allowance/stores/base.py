@@ -127,6 +127,8 @@ class Store(Protocol):
 
         Raises:
             UnknownUserError: no such account.
+            ConfigurationError: the amount cannot be kept.
+            HoldConflictError: the id stands for another adjustment.
         """
         ...
 
@@ -146,7 +148,7 @@ class Store(Protocol):
 
         Raises:
             UnknownUserError: no such account.
-            ConfigurationError: the account has no limit, or the time is over.
+            ConfigurationError: the amount cannot be kept, the account has no limit, or the time is over.
             HoldConflictError: the id stands for another adjustment.
         """
         ...
