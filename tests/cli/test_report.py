@@ -174,6 +174,7 @@ def test_csv_is_clean(capsys: pytest.CaptureFixture[str], memory: MemoryStore) -
         ("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@SUM(A1)", "'@SUM(A1)"),
         ('=HYPERLINK("http://x","y")', "'=HYPERLINK(\"http://x\",\"y\")"),
         ("a,b", "a,b"), ('say "hi"', 'say "hi"'), ("a=b", "a=b"), (WIDE, WIDE), ("1-2", "1-2"),
+        ("\uff1d1", "'\uff1d1"), (" =1", "' =1"),
     ],
 )  # fmt: skip
 def test_a_name_cannot_become_a_formula(name: str, cell: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,7 +10,19 @@ import pytest
 
 from allowance.cli.exits import BadInput
 from allowance.cli.inputs import read_amount, read_limit, read_moment
-from allowance.cli.words import about_usd, budget_name, clean, cut, moment, pad, span, to_copy, usd, width_of
+from allowance.cli.words import (
+    about_usd,
+    budget_name,
+    clean,
+    cut,
+    moment,
+    option,
+    pad,
+    span,
+    to_copy,
+    usd,
+    width_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +124,17 @@ def test_moments_that_are_not(typed: str) -> None:
         read_moment(typed, "it")
 
 
+def test_an_hour_that_the_clock_leaves_out_is_the_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert read_moment("2027-03-28T02:30", "it") == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+        assert read_moment("2027-10-31T02:30", "it") == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_what_acts_on_a_terminal_is_written_out() -> None:
     assert clean("plain, größer, 日本語") == "plain, größer, 日本語"
     assert clean("\x1b[31m\x07\x9b\r\n\t\0") == "\\x1b[31m\\x07\\x9b\\r\\n\\t\\x00"
@@ -132,4 +156,8 @@ def test_widths() -> None:
 def test_names_and_commands_to_copy() -> None:
     assert budget_name("user", "alice") == "alice"
     assert budget_name("team", "red", "month") == "team red [month]"
-    assert to_copy("add", "a b", "2", "--label", "gpt-4o*") == "allowance add 'a b' 2 --label 'gpt-4o*'"
+    assert (
+        to_copy("add", "a b", "2", options=("--label", "gpt-4o*"))
+        == "allowance add 'a b' 2 --label 'gpt-4o*'"
+    )
+    assert to_copy("add", "-b", "2", options=option("label", "-x")) == "allowance add --label=-x -- -b 2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from allowance.cli.words import to_copy
+from allowance.cli.words import option, to_copy
 from allowance.errors import BudgetError, StoreError, UnknownModelError, UnknownUserError
 
 __all__ = ["BadInput", "Exit", "Told", "explained"]
@@ -54,9 +54,8 @@ def _unknown_user(error: UnknownUserError) -> str:
     if error.projects:
         names = ", ".join(f"--project {name}" for name in error.projects[:5])
         lines.append(f"There is one with {names}.")
-    kind = () if error.kind == "user" else ("--kind", error.kind)
-    make = to_copy("set", error.user, *kind, "--limit", "5")
-    lines.append(f"See all: allowance budgets. Make one: {make}")
+    kind = () if error.kind == "user" else option("kind", error.kind)
+    lines.append(f"Make one: {to_copy('set', error.user, options=(*kind, '--limit', '5'))}")
     return "\n".join(lines)
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from allowance.cli.exits import BadInput
+from allowance.cli.words import to_copy
 from allowance.errors import ConfigurationError
 from allowance.money import to_nanos, to_usd
 
 if TYPE_CHECKING:
     import argparse
     from decimal import Decimal
+    from zoneinfo import ZoneInfo
 
     from allowance.cli.output import Console
     from allowance.manager.budget_manager import BudgetManager
@@ -37,7 +39,7 @@ __all__ = [
 ]
 
 _THOUSANDS: Final = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
-_NUMBER: Final = re.compile(r"\d[\d_]*(\.\d*)?([eE][-+]?\d{1,2})?|\.\d+", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+(?:_\d+)*(\.\d*)?([eE][-+]?\d{1,2})?|\.\d+", re.ASCII)
 _AGO: Final = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -84,10 +86,15 @@ def open_store_of(args: argparse.Namespace, console: Console, *, making: bool = 
         if asked == "memory://":
             console.note("Note: memory:// is a new store that is forgotten when this command ends.")
         path = path_of(asked) or ""
+        if "\0" in path:
+            raise BadInput(
+                "--store names no file: there is a NUL in its path. For example: sqlite:////tmp/a.db"
+            )
         if path and not making and _is_missing(path) and _is_missing(path + "-wal"):
+            make = to_copy("set", "alice", options=("--limit", "5", "--duration", "monthly"))
             raise BadInput(
                 f"There are no budgets yet: the file {path} does not exist.\n"
-                "Make the first: allowance set alice --limit 5 --duration monthly\n"
+                f"Make the first: {make}\n"
                 "Or name the store that your program uses: --store URL, or ALLOWANCE_STORE."
             )
     return open_store(asked)
@@ -141,27 +148,35 @@ def read_limit(text: str) -> Decimal | None:
     return None if text.strip().lower() == "none" else read_amount(text, "--limit")
 
 
-def read_moment(text: str, what: str, *, past: bool = False) -> datetime:
-    """A time: an ISO date or date and time (of this machine's zone, unless it says), or ``7d`` from now.
+def read_moment(text: str, what: str, *, past: bool = False, zone: ZoneInfo | None = None) -> datetime:
+    """A time: an ISO date or date and time, or ``7d`` from now.
 
-    With ``past`` so long ago. A date alone is the midnight with which it begins.
+    What names no zone is of ``zone``, or of this machine's. With ``past``, ``7d`` is so long ago. A
+    date alone is the midnight with which it begins; an hour that the clock leaves out is the one after it.
 
     Raises:
         BadInput: with examples.
     """
+    from allowance.manager.times import to_micros
+
     now = datetime.now(UTC)
-    if match := _AGO.fullmatch(text.strip()):
-        length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-        return now - length if past else now + length
     try:
-        when = datetime.fromisoformat(text.strip())
-        return when.astimezone() if when.tzinfo is None else when
-    except (ValueError, OverflowError, OSError):
+        if match := _AGO.fullmatch(text.strip()):
+            length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+            when = now - length if past else now + length
+        else:
+            when = datetime.fromisoformat(text.strip())
+            if when.tzinfo is None:
+                # Not astimezone(): it goes wrong by an hour where the clock leaves the hour out.
+                when = when.replace(tzinfo=zone) if zone else datetime.fromtimestamp(when.timestamp(), UTC)
+        to_micros(when, what=what)
+    except (ValueError, OverflowError, OSError, ConfigurationError):
         relative = "7d (seven days ago)" if past else "7d (in seven days)"
         raise BadInput(
             f"{what} must be a date or a time, not {text[:40]!r}. "
             f"For example: {now.year}-12-01, {now.year}-12-01T09:30, {relative}, 12h."
         ) from None
+    return when
 
 
 def read_text(path: str) -> str:

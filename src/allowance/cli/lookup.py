@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput
-from allowance.cli.words import budget_name, to_copy
+from allowance.cli.words import budget_name, option, to_copy
 from allowance.errors import UnknownUserError
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ def labelled_of(manager: BudgetManager, args: argparse.Namespace) -> BudgetStatu
 
 def of_kind(kind: str) -> tuple[str, ...]:
     """``--kind team`` for a command to copy; nothing for users."""
-    return () if kind == "user" else ("--kind", kind)
+    return () if kind == "user" else option("kind", kind)
 
 
 def of_label(label: str | None) -> tuple[str, ...]:
     """``--label month`` for a command to copy; nothing for the main budget."""
-    return ("--label", label) if label else ()
+    return option("label", label)
 
 
 def _stranger(manager: BudgetManager, args: argparse.Namespace, error: UnknownUserError) -> str:
@@ -69,10 +70,10 @@ def _stranger(manager: BudgetManager, args: argparse.Namespace, error: UnknownUs
     if kinds:
         lines.append(f"There is one of another kind: --kind {' or --kind '.join(kinds)}")
     elif near:
-        lines.append(f"Did you mean {' or '.join(near)}?")
+        lines.append(f"Did you mean {' or '.join(map(shlex.quote, near))}?")
     if len(lines) == 1:
-        lines.append("See all: allowance budgets")
-    lines.append(f"Make one: {to_copy('set', user, *of_kind(kind), '--limit', '5')}")
+        lines.append(f"See all: {to_copy('budgets')}")
+    lines.append(f"Make one: {to_copy('set', user, options=(*of_kind(kind), '--limit', '5'))}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol, cast
 
 from allowance.cli.exits import BadInput
+from allowance.cli.words import name_in_copies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +82,14 @@ class Invocation(NamedTuple):
 class Parser(argparse.ArgumentParser):
     """Parses one command; what cannot be parsed is told in our words."""
 
+    words: Sequence[str] = ()
+    """What is parsed."""
+
     def error(self, message: str) -> NoReturn:
         """Raise `BadInput`, where argparse would print its usage and exit."""
-        raise BadInput(f"{_in_our_words(message)}\nSee: {self.prog} --help")
+        raise BadInput(
+            f"{_in_our_words(message)}\n{_of_dashes(self.words, self.prog)}See: {self.prog} --help"
+        )
 
 
 def parse(argv: Sequence[str], console: Console) -> Invocation | None:
@@ -111,7 +117,9 @@ def parse(argv: Sequence[str], console: Console) -> Invocation | None:
     if {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         console.stdout.write(parser.format_help())
         return None
+    parser.words = rest
     args = parser.parse_args(rest)
+    name_in_copies(store=args.store, project=args.project)
     for option in _NEVER_EMPTY:
         if getattr(args, option, None) == "":
             raise BadInput(f"--{option} is empty: give it a value, or leave it out.")
@@ -194,6 +202,13 @@ def _no_command(name: str) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+def _of_dashes(words: Sequence[str], program: str) -> str:
+    """A line on names that begin with a dash, if one was typed as if it were an option."""
+    if not any(re.match(r"-[^-]", word) for word in words):
+        return ""
+    return f"A name that begins with - stands last, after --, as in: {program} -- -alice\n"
 
 
 _TRANSLATIONS: Final = (

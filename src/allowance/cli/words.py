@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from allowance.money import format_usd, nanos_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "counted",
     "cut",
     "moment",
+    "name_in_copies",
+    "option",
     "pad",
     "span",
     "to_copy",
@@ -29,6 +33,7 @@ __all__ = [
 ]
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_named: ContextVar[tuple[str, ...]] = ContextVar("named", default=())
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -46,9 +51,26 @@ def about_usd(amount: Decimal | None, *, none: str = "no limit") -> str:
     return format_usd(rounded or nanos)
 
 
-def to_copy(*words: str) -> str:
-    """A command as it can be pasted into a shell: ``allowance add 'a b' 2``."""
-    return shlex.join(["allowance", *words])
+def to_copy(command: str, *names: str, options: Sequence[str] = ()) -> str:
+    """A command as it can be pasted into a shell: ``allowance add 'a b' 2``.
+
+    It goes to the store and the project that were named for the present one (`name_in_copies`).
+    """
+    options = (*options, *_named.get())
+    dashed = any(name.startswith("-") for name in names)
+    return shlex.join(["allowance", command, *((*options, "--", *names) if dashed else (*names, *options))])
+
+
+def name_in_copies(*, store: str | None, project: str | None) -> None:
+    """From now on, name the store and the project that were given in all commands to copy."""
+    _named.set((*option("store", store), *option("project", project)))
+
+
+def option(name: str, value: str | None) -> tuple[str, ...]:
+    """``--kind team`` for a command to copy; nothing where there is no value."""
+    if not value:
+        return ()
+    return (f"--{name}={value}",) if value.startswith("-") else (f"--{name}", value)
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

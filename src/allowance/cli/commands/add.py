@@ -43,11 +43,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.amount.strip().startswith("-"):
         raise BadInput(
             f"A top-up adds: {args.amount} cannot be added.\n"
-            f"To allow less: {to_copy('set', args.user, *of, '--limit', 'AMOUNT')}"
+            f"To allow less: {to_copy('set', args.user, options=(*of, '--limit', 'AMOUNT'))}"
         )
     amount = read_amount(args.amount)
     if not amount:
-        raise BadInput(f"A top-up must be above zero. For example: {to_copy('add', args.user, '2', *of)}")
+        raise BadInput(
+            f"A top-up must be above zero. For example: {to_copy('add', args.user, '2', options=of)}"
+        )
     until = None if args.until is None else read_moment(args.until, "--until")
     if until is not None and until <= datetime.now(UTC):
         raise BadInput(f"--until {moment(until)} is over. Name a later time, such as 7d: in seven days.")
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if labelled_of(manager, args).limit is None:
         raise BadInput(
             f"{name} has no limit: there is nothing to add to.\n"
-            f"To give it one: {to_copy('set', args.user, *of, '--limit', f'{amount:f}')}"
+            f"To give it one: {to_copy('set', args.user, options=(*of, '--limit', f'{amount:f}'))}"
         )
     status = manager.add_budget(
         args.user, amount, reason=args.reason, until=until, label=args.label, kind=args.kind

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import add_kind, open_manager
-from allowance.cli.words import about_usd, budget_name, until
+from allowance.cli.words import about_usd, budget_name, to_copy, until
 
 if TYPE_CHECKING:
     import argparse
@@ -129,5 +129,6 @@ def _say_none(manager: BudgetManager, args: argparse.Namespace, console: Console
     if others:
         names = ", ".join(f"--project {name}" for name in sorted(others)[:5])
         console.line(f"This store has budgets of other projects: {names}")
-    console.line("Make one: allowance set alice --limit 5 --duration monthly")
+    make = to_copy("set", "alice", options=("--limit", "5", "--duration", "monthly"))
+    console.line(f"Make one: {make}")
     console.aside(f"The store: {manager.store.url}")

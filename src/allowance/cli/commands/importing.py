@@ -82,8 +82,7 @@ def _tell(report: ImportReport, manager: BudgetManager, args: argparse.Namespace
     if args.dry_run:
         console.line("Nothing was written (--dry-run).")
     else:
-        project = ("--project", manager.project_name) if args.project else ()
-        console.line(f"They are in project {manager.project_name}. Look: {to_copy('budgets', *project)}")
+        console.line(f"They are in project {manager.project_name}. Look: {to_copy('budgets')}")
 
 
 def _rehearsal(users: Mapping[str, Any], args: argparse.Namespace, console: Console) -> BudgetManager:

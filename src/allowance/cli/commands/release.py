@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from allowance.cli.exits import BadInput, Exit
 from allowance.cli.inputs import open_manager
-from allowance.cli.words import budget_name, span, usd
+from allowance.cli.words import budget_name, span, to_copy, usd
 from allowance.ledger.records import EntryKind
 from allowance.money import format_usd
 
@@ -67,7 +67,8 @@ def _not_held(manager: BudgetManager, call_id: str, console: Console) -> int:
     entries = list(manager.store.entries(hold_id=call_id))
     if not entries:
         raise BadInput(
-            f"No call of the id {call_id[:60]!r} is known.\nFor open calls and their ids: allowance show USER"
+            f"No call of the id {call_id[:60]!r} is known.\n"
+            f"For open calls and their ids: {to_copy('show', 'USER')}"
         )
     first = entries[0].key
     cost = format_usd(sum(entry.amount for entry in entries if entry.key == first))

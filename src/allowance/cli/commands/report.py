@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from datetime import datetime
+import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +16,7 @@ from allowance.cli.words import clean, moment, to_copy, usd
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from datetime import datetime
 
     from allowance.cli.output import Cell, Console
     from allowance.manager.records import ReportRow
@@ -51,8 +52,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Sum up and print."""
     kind_of_output = "json" if console.json else args.format or "table"
     zone = _zone(args.timezone)
-    since = None if args.since is None else _moment(args.since, "--since", zone)
-    until = None if args.until is None else _moment(args.until, "--until", zone)
+    since = None if args.since is None else read_moment(args.since, "--since", past=True, zone=zone)
+    until = None if args.until is None else read_moment(args.until, "--until", past=True, zone=zone)
     if since is not None and until is not None and since >= until:
         raise BadInput(
             f"--since {args.since} is not before --until {args.until}: no time is left between them."
@@ -95,21 +96,12 @@ def local_zone() -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
-def _moment(text: str, what: str, zone: ZoneInfo) -> datetime:
-    """A time; one that names no zone is of the report's."""
-    try:
-        when = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return read_moment(text, what, past=True)
-    return when.replace(tzinfo=zone) if when.tzinfo is None else read_moment(text, what, past=True)
-
-
 def _print_table(
     args: argparse.Namespace, rows: Sequence[ReportRow], console: Console, project: str, period: str
 ) -> None:
     if not rows:
         console.text(f"Nothing was spent by budgets of kind {args.kind!r} in project {project!r}, {period}.")
-        console.line(f"Which budgets there are: {to_copy('budgets', *_project(args))}")
+        console.line(f"Which budgets there are: {to_copy('budgets')}")
         return
     unsure = any(row.unconfirmed for row in rows)
     headers = [args.by, "calls", "tokens in", "tokens out", "spent", *(["unconfirmed"] if unsure else [])]
@@ -124,10 +116,6 @@ def _print_table(
             "A call with several tags counts under each, so the rows may add up to more than was spent."
         )
     console.aside(f"project {project}, {period}")
-
-
-def _project(args: argparse.Namespace) -> tuple[str, ...]:
-    return ("--project", args.project) if args.project else ()
 
 
 def _cells(name: str, row: ReportRow, *, unsure: bool) -> list[str]:
@@ -166,7 +154,9 @@ def _print_csv(by: str, rows: Sequence[ReportRow], console: Console) -> None:
 def _no_formula(name: str) -> str:
     """A name that no spreadsheet runs: names come from users, and a file from here is trusted."""
     shown = clean(name)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) or name.startswith(_FORMULA) else shown
+    # Some read the wide forms of = + - and @ as the plain ones.
+    begin = unicodedata.normalize("NFKC", name.lstrip()[:1])
+    return f"'{shown}" if name.startswith(_FORMULA) or begin.startswith(_FORMULA) else shown
 
 
 def _as_dict(

@@ -63,7 +63,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Make or change it."""
     terms = _terms(args)
     if not terms:
-        example = to_copy("set", args.user, *of_kind(args.kind), "--limit", "5", "--duration", "monthly")
+        example = to_copy(
+            "set", args.user, options=(*of_kind(args.kind), "--limit", "5", "--duration", "monthly")
+        )
         raise BadInput(f"Say what to set, such as: {example}")
     _check(args)
     manager = open_manager(args, console, making="limit" in terms)
@@ -72,7 +74,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         status = manager.set_budget(args.user, **terms, label=args.label, kind=args.kind)
     except UnknownUserError:
         label = f" with the label {args.label!r}" if args.label else ""
-        example = to_copy("set", args.user, *of_kind(args.kind), "--limit", "5", *of_label(args.label))
+        example = to_copy(
+            "set", args.user, options=(*of_kind(args.kind), "--limit", "5", *of_label(args.label))
+        )
         raise BadInput(
             f"There is no budget of {args.kind} {args.user!r}{label} yet, and a new one needs a limit.\n"
             f"For example: {example}"

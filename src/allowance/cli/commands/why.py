@@ -117,7 +117,7 @@ def _helps(answer: Explanation, expired: Sequence[HoldStatus]) -> Iterator[tuple
     """What to do, and the command for it, the mildest first."""
     if not answer.price_known:
         model = (answer.model or "").rpartition("/")[2].partition("-")[0]
-        yield "See under which names prices are known", to_copy("prices", "--search", model)
+        yield "See under which names prices are known", to_copy("prices", options=("--search", model))
         yield "Or give the model a price, in a JSON file that ALLOWANCE_PRICES names", ""
         return
     if answer.fits_at is not None:
@@ -144,12 +144,12 @@ def _more(answer: BudgetAnswer) -> tuple[str, str]:
     of = (*of_kind(budget.kind), *of_label(budget.label))
     if not budget.limit:
         name = budget_name(budget.kind, budget.user, budget.label)
-        return f"Give {name} a limit", to_copy("set", budget.user, "--limit", "5", *of)
+        return f"Give {name} a limit", to_copy("set", budget.user, options=("--limit", "5", *of))
     short = answer.needs - (budget.remaining or Decimal(0))
     name = budget_name(budget.kind, budget.user, budget.label)
     # To the next cent: who tops up a nano-dollar will be back at once.
     cents = short.quantize(Decimal("0.01"), rounding=ROUND_CEILING)
-    return f"Let {name} spend more", to_copy("add", budget.user, f"{cents:f}", *of)
+    return f"Let {name} spend more", to_copy("add", budget.user, f"{cents:f}", options=of)
 
 
 def _read_cap(text: str | None) -> int | None:
