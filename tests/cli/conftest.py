@@ -41,6 +41,12 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bytecode")
 
 
+@pytest.fixture(autouse=True)
+def terminal_that_can_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs the tests: on a dumb terminal nothing is drawn in place."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 @pytest.fixture
 def env(tmp_path: Path, bytecode: Path) -> dict[str, str]:
     """An environment in which nothing of this machine's user is found, or written."""

@@ -123,6 +123,14 @@ MISTYPED = {
     "a count": (("watch", "--count", "-1"), "--count"),
     "a reset without a terminal": (("reset", "alice"), "--yes"),
     "a deletion without a terminal": (("delete", "alice"), "--yes"),
+    "a date too far off": (("add", "alice", "5", "--until", "999999w"), "-12-01"),
+    "a user with a dash": (("show", "-bob"), "allowance show -- -alice"),
+    "an unknown user with a dash": (("show", "--", "-bob"), "allowance set --limit 5 -- -bob"),
+    "an unknown user of a project": (
+        ("show", "bob", "--project", "x y"),
+        "set bob --limit 5 --project 'x y'",
+    ),
+    "a path that none can be": (("budgets", "--store", "sqlite:///%00"), "--store"),
     "bytes that are no text": (("show", os.fsdecode(b"\xff")), "encoding"),
 }
 
@@ -383,6 +391,32 @@ def test_a_full_disk_is_said(busy: Environment) -> None:
     assert b"No space left" in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_error_that_cannot_be_said_has_its_exit_code(busy: Environment) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, "show", "nobody"], env=busy, stderr=full, timeout=60, check=False)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("closed", "words", "code"),
+    [
+        (">&-", "budgets", 0),
+        (">&-", "--help", 0),
+        ("2>&-", "show nobody", 2),
+        ("<&-", "quote --model gpt-4o -", 2),
+        ("<&-", "reset alice", 2),
+        ("<&- >&- 2>&-", "set alice --limit 6", 0),
+    ],
+)
+def test_streams_may_be_closed(closed: str, words: str, code: int, busy: Environment) -> None:
+    line = f'exec "$0" -m allowance {words} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable], env=busy, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
 
 def test_an_interrupt_exits_130_without_a_traceback(busy: Environment) -> None:

@@ -102,6 +102,11 @@ def test_without_colours_it_is_drawn_all_the_same(busy: dict[str, str]) -> None:
     assert "\x1b[3" not in done.out
 
 
+def test_a_terminal_that_cannot_be_redrawn_gets_views_below_one_another(busy: dict[str, str]) -> None:
+    done = in_terminal("watch", "--count", "1", env=busy, term="dumb")
+    assert (done.code, "\x1b" in done.out, "budgets of project" in done.out) == (0, False, True)
+
+
 def test_a_reader_who_leaves_ends_it(busy: dict[str, str]) -> None:
     command = f"set -o pipefail; {' '.join(PROGRAM)} watch --every 0.1 | head -n 3"
     done = subprocess.run(

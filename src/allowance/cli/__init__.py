@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None, *, store: Store | None = None) -> in
     from allowance.cli.output import Console
     from allowance.cli.parser import parse
 
+    _replace_closed_streams()
     console = Console(sys.stdout, sys.stderr)
     try:
         invocation = parse(sys.argv[1:] if argv is None else list(argv), console)
@@ -48,3 +50,10 @@ def main(argv: Sequence[str] | None = None, *, store: Store | None = None) -> in
         console.error(told.message)
         return told.code
     return code
+
+
+def _replace_closed_streams() -> None:
+    """What was closed before the program began is opened anew, on nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # to the end

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Console", "Styled"]
 
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_DUMB: Final = ("", "dumb")
 _NARROWEST: Final = 20
 _PAGE: Final = 500
 
@@ -60,8 +61,12 @@ class Console:
     def configure(self, *, json: bool, colour: bool) -> None:
         """Apply the options that every command has."""
         self.json = json
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in ("", "dumb")
-        self.colour = self.terminal and colour and not json and not plain
+        self.colour = self.terminal and self.moves and colour and not json and not os.environ.get("NO_COLOR")
+
+    @property
+    def moves(self) -> bool:
+        """Whether a terminal can draw in place of what it shows."""
+        return os.environ.get("TERM", "") not in _DUMB
 
     @property
     def size(self) -> tuple[int, int]:
@@ -201,17 +206,19 @@ class Console:
 
     def error(self, message: str) -> None:
         """Say why the command failed, on standard error."""
-        with suppress(BrokenPipeError):
+        try:
             self.note(f"allowance: {message}")
+        except OSError:
+            self.abandon(self.stderr)  # nobody can be told: the exit code tells
 
-    def progress(self, total: int | None, what: str) -> Progress:
+    def progress(self, total: int | None, what: str, *, patience: float | None = None) -> Progress:
         """A context manager that shows how far a long task is; call it with how much is done.
 
-        It draws on standard error, only on a terminal, and only after a second.
+        It draws on standard error, only on a terminal, and only after ``patience`` seconds, or one.
         """
         from allowance.cli.progress import Progress
 
-        return Progress(self, total, what)
+        return Progress(self, total, what, patience)
 
     def confirmed(self, question: str) -> bool:
         """Ask on the terminal; only a plain yes is one."""
@@ -224,11 +231,12 @@ class Console:
         """See that all that was printed is out."""
         self.stdout.flush()
 
-    def abandon(self) -> None:
+    def abandon(self, stream: TextIO | None = None) -> None:
         """Print nothing more: nobody reads it, and the interpreter's last flush must not complain."""
+        stream = stream or self.stdout
         with suppress(OSError, ValueError):  # a stream that is no file has no number
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stdout.fileno())
+            os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
 
 

@@ -101,10 +101,14 @@ class Layout:
         return text + " " * (decimals - _decimals(text) + ("." not in text))
 
     def _as_fields(self, row: Sequence[Cell], console: Console) -> Iterator[str]:
-        longest = max(map(width_of, self.headers))
-        for header, cell, kind in zip(self.headers, row, self.align, strict=True):
+        indent = " " * (len(self.headers[0]) - len(self.headers[0].lstrip()))  # all fields have the table's
+        headers = [indent + header.strip() for header in self.headers]
+        longest = max(map(width_of, headers))
+        for header, cell, kind in zip(headers, row, self.align, strict=True):
             if kind != "b":
-                text = cut(clean(_text(cell)), console.width - longest - 2, console.ellipsis)
+                text = clean(_text(cell)).strip()
+                if kind == "l":
+                    text = cut(text, console.width - longest - 2, console.ellipsis)
                 value: Cell = text if isinstance(cell, str) else console.style(text, *cell.styles)
                 yield console.render(console.style(pad(header, longest), "dim"), _GAP, value).rstrip(" ")
         yield ""

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.kind = args.kind or "user"
         family_of(manager, args)
     view = _View(manager, args, console)
-    if console.json or not console.terminal:
+    if console.json or not _redraws(console):
         for _ in _ticks(every, count, console):
             view.print()
         return Exit.DONE
@@ -192,8 +192,12 @@ def _ticks(every: float, count: int | None, console: Console) -> Iterator[int]:
         if count is not None and done >= count:
             return
         end = time.monotonic() + every
-        while (left := end - time.monotonic()) > 0 and (not console.terminal or console.size == size):
-            time.sleep(min(left, _GLANCE) if console.terminal else left)
+        while (left := end - time.monotonic()) > 0 and (not _redraws(console) or console.size == size):
+            time.sleep(min(left, _GLANCE) if _redraws(console) else left)
+
+
+def _redraws(console: Console) -> bool:
+    return console.terminal and console.moves
 
 
 def _read_number(text: str, what: str, *, least: float) -> float:
