@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from allowance.stores.sqlite import SQLiteStore
 from tests.cli.conftest import EXPIRED, OPEN, InProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from allowance.ledger.records import Entry
 
 
 def test_show_tells_all_about_a_user(here: InProcess) -> None:
@@ -45,6 +52,28 @@ def test_a_user_without_a_limit_or_calls(here: InProcess) -> None:
     assert "begins    at midnight, in Europe/Berlin" in dave
     for title in ("Open calls", "Models", "Windows before", "Latest"):
         assert title not in dave
+
+
+def test_a_long_ledger_is_not_read_from_its_beginning(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a daily budget with 38 windows, and of one without any, only the latest lines are read."""
+    days = [line for line in here("show", "alice").lines if line.endswith(" 2")]
+    assert len(days) == 5
+    read: list[Entry] = []
+    entries = SQLiteStore.entries
+
+    def counting(*args: Any, **named: Any) -> Iterator[Entry]:
+        for entry in entries(*args, **named):
+            read.append(entry)
+            yield entry
+
+    monkeypatch.setattr(SQLiteStore, "entries", counting)
+    assert [line for line in here("show", "alice").lines if line.endswith(" 2")] == days
+    assert 0 < sum(entry.key.label == "day" for entry in read) < 40
+    read.clear()
+    assert "Latest lines" in here("show", "bob").out
+    assert len(read) < 40
 
 
 def test_show_as_json(here: InProcess) -> None:
@@ -84,6 +113,26 @@ def test_the_top_up_that_why_names_is_enough(here: InProcess) -> None:
     for command in helps:
         assert here(*(word.strip("'") for word in command[1:])).code == 0
     assert here(*words).code == 0
+
+
+def test_commands_to_copy_name_the_project_and_the_store(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = here.environment["ALLOWANCE_STORE"]
+    monkeypatch.delenv("ALLOWANCE_STORE")
+    refused = here(
+        *("why", "zed", "--model", "gpt-4o", "--max-tokens", "5000000"),
+        *("--store", url, "--project", "billing"),
+    )
+    (command,) = [line.strip() for line in refused.lines if line.startswith("    allowance add")]
+    assert here(*shlex.split(command)[1:]).code == 0
+
+
+def test_a_user_whose_name_begins_with_a_dash(here: InProcess) -> None:
+    assert here("set", "--limit", "5", "--", "-zoe").code == 0
+    refused = here("why", "--model", "gpt-4o", "--max-tokens", "5000000", "--", "-zoe")
+    (command,) = [line.strip() for line in refused.lines if line.startswith("    allowance add")]
+    assert here(*shlex.split(command)[1:]).code == 0
 
 
 def test_why_names_the_call_that_holds_what_is_left(here: InProcess) -> None:

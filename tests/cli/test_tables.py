@@ -72,6 +72,13 @@ def test_what_cannot_fit_is_printed_as_fields(console: Console, printed: io.Stri
     ]
 
 
+def test_fields_are_indented_as_their_table_is_and_ids_never_cut(
+    console: Console, printed: io.StringIO
+) -> None:
+    console.table(("  id", "amount"), [("  " + "7" * 40, "$1.00")], "i.")
+    assert printed.getvalue().splitlines() == ["  id      " + "7" * 40, "  amount  $1.00", ""]
+
+
 def test_rows_are_taken_in_pages(console: Console, printed: io.StringIO) -> None:
     taken = itertools.count()
 
@@ -136,8 +143,26 @@ def test_progress_is_drawn_on_a_terminal_after_a_second_and_wiped(
         clock[0] += 1
         progress(7, 14)
         assert "7 of 14" in screen.getvalue()
+        clock[0] += 1
+        progress(14)
+        assert screen.getvalue().endswith("14 of 14\x1b[K")
     assert screen.getvalue().endswith("\r\x1b[K")
     assert printed.getvalue() == ""
+
+
+def test_the_pace_is_reckoned_from_the_first_that_is_done(
+    printed: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    screen = _Screen()
+    with Console(printed, screen).progress(300, "Importing") as progress:
+        clock[0] += 60  # the file is read
+        progress(100)
+        assert screen.getvalue().endswith("100 of 300\x1b[K")
+        clock[0] += 2
+        progress(200)
+        assert screen.getvalue().endswith("200 of 300, 2 s left\x1b[K")
 
 
 def test_no_progress_where_nobody_watches(printed: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,18 +22,21 @@ class Progress:
     Without a total, neither here nor with a call, it counts.
     """
 
-    def __init__(self, console: Console, total: int | None, what: str) -> None:
+    def __init__(self, console: Console, total: int | None, what: str, patience: float | None = None) -> None:
         self.total = total
         self.done = 0
         self._console = console
         self._what = what
-        self._shown = console.stderr.isatty()
+        self._shown = console.stderr.isatty() and console.moves
         self._began = time.monotonic()
-        self._next = self._began + _PATIENCE
+        self._first: int | None = None
+        self._next = self._began + (_PATIENCE if patience is None else patience)
         self._drawn = False
 
     def __call__(self, done: int, total: int | None = None) -> None:
         """So much is done, of so much."""
+        if self._first is None:
+            self._first, self._began = done, time.monotonic()  # what came before tells nothing of the rest
         self.done = done
         self.total = self.total if total is None else total
         if self._shown and (now := time.monotonic()) >= self._next:
@@ -56,11 +59,17 @@ class Progress:
         width = self._console.width
         if self.total:
             part = min(1.0, self.done / self.total)
-            left = (now - self._began) * (1 - part) / part if part else 0.0
+            left = self._left(now)
+            soon = f", {span(left)} left" if left >= 1 else ""
             bar = self._console.bar(part, max(10, width // 3)).text
-            text = f"{self._what}  {bar}  {self.done:,} of {self.total:,}, {span(left)} left"
+            text = f"{self._what}  {bar}  {self.done:,} of {self.total:,}{soon}"
         else:
             text = f"{self._what}  {self.done:,}"
         self._drawn = True
         self._console.stderr.write(f"\r{cut(text, width - 1, '')}\x1b[K")
         self._console.stderr.flush()
+
+    def _left(self, now: float) -> float:
+        """Seconds that the rest takes, at the pace so far; 0 where that cannot be told."""
+        done = self.done - (self._first or 0)
+        return (now - self._began) * max(0, (self.total or 0) - self.done) / done if done else 0.0

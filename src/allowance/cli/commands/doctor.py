@@ -34,6 +34,7 @@ allowance doctor --store sqlite:////var/lib/app/budgets.db
 allowance doctor --json | jq '.checks[] | select(.state != "ok")'
 """
 
+_SDKS: Final = "SDKs"
 _LONGEST_NAME: Final = 13
 _COLOURS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
 
@@ -56,18 +57,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         ("this machine", machine_checks()),
         ("store", store_checks(known.store, quick=args.quick)),
         ("prices and vocabularies", price_checks(known)),
-        ("SDKs", sdk_checks(quick=args.quick)),
+        (_SDKS, sdk_checks(quick=args.quick)),
         ("settings", [*wrong, *cap_checks()]),
     ]
     in_force = list(settings_in_force(known, given))
     if console.json:
-        return _print_json(groups, in_force, console)
+        return _print_json(groups, in_force, console, quick=args.quick)
     found: list[Check] = []
     for title, checks in groups:
         if found:
             console.line()
         console.line(console.style(title, "bold"))
-        for check in _looked_at(checks, title, console):
+        for check in _looked_at(checks, title, console, quick=args.quick):
             _print_check(check, console)
             found.append(check)
     console.line()
@@ -75,11 +76,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return _conclude(found, console)
 
 
-def _looked_at(checks: Iterable[Check], what: str, console: Console) -> list[Check]:
+def _looked_at(checks: Iterable[Check], what: str, console: Console, *, quick: bool) -> list[Check]:
     """The checks, all made before any is printed: what shows how far it is goes away before."""
     console.flush()
     made = []
-    with console.progress(None, f"Looking at {what}") as progress:
+    slow = what == _SDKS and not quick
+    hint = "; --quick leaves them out" if slow else ""
+    with console.progress(None, f"Looking at {what}{hint}", patience=0 if slow else None) as progress:
+        progress(0)
         for check in checks:
             made.append(check)
             progress.advance()
@@ -121,12 +125,16 @@ def _conclude(found: list[Check], console: Console) -> int:
 
 
 def _print_json(
-    groups: Iterable[tuple[str, Iterable[Check]]], in_force: Iterable[Setting], console: Console
+    groups: Iterable[tuple[str, Iterable[Check]]],
+    in_force: Iterable[Setting],
+    console: Console,
+    *,
+    quick: bool,
 ) -> int:
     checks = [
         {"group": group, **check._asdict()}
         for group, found in groups
-        for check in _looked_at(found, group, console)
+        for check in _looked_at(found, group, console, quick=quick)
     ]
     problems = sum(check["state"] == "problem" for check in checks)
     answer: dict[str, Any] = {

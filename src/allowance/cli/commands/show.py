@@ -11,8 +11,9 @@ from allowance.cli.commands.budgets import part_of
 from allowance.cli.exits import Exit
 from allowance.cli.inputs import add_user, open_manager
 from allowance.cli.lookup import family_of
-from allowance.cli.words import budget_name, moment, span, until, usd
+from allowance.cli.words import budget_name, moment, span, to_copy, until, usd
 from allowance.ledger.names import account_key
+from allowance.manager.reporting import windows_of
 from allowance.manager.times import to_datetime
 from allowance.money import format_usd, to_usd
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from allowance.cli.output import Cell, Console
-    from allowance.ledger.records import Entry
+    from allowance.ledger.records import AccountKey, Entry
     from allowance.manager.budget_manager import BudgetManager
     from allowance.manager.records import BudgetStatus, HoldStatus, WindowSummary
 
@@ -37,7 +38,11 @@ allowance show alice --json
 """
 
 _FEW: Final = 5
-_REACHES: Final = (timedelta(days=1), timedelta(days=35), None)
+_REACHES: Final = (
+    *(timedelta(seconds=60 * 12**power) for power in range(5)),
+    None,
+)  # a minute to half a month
+_WINDOWS: Final = (8, 64, 512)
 _STARTS: Final = {
     "daily": "at midnight",
     "weekly": "on Mondays",
@@ -63,10 +68,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     family = family_of(manager, args)
     holds = manager.holds(args.user, kind=args.kind)
     costs = {status.label: _costs(manager, status) for status in family}
-    lines = {status.label: _latest(manager, status) for status in family}
-    windows = {
-        status.label: manager.history(args.user, kind=args.kind, label=status.label) for status in family
-    }
+    lines = {status.label: _latest(manager, status) for status in (family if console.json else family[:1])}
+    windows = {status.label: _windows(manager, status, whole=console.json) for status in family}
     if console.json:
         console.data(
             {
@@ -158,12 +161,15 @@ def _show_holds(holds: Iterable[HoldStatus], console: Console) -> None:
     if expired:
         console.title("Charged without word of the call (unconfirmed)")
         holds_table(expired, console)
-        console.line("  To give one back: ", console.style("allowance release ID", "cyan"))
+        console.line("  To give one back: ", console.style(to_copy("release", "ID"), "cyan"))
+
+
+def _key(status: BudgetStatus) -> AccountKey:
+    return account_key(status.project, status.kind, status.user)._replace(label=status.label)
 
 
 def _costs(manager: BudgetManager, status: BudgetStatus) -> dict[str | None, Decimal]:
-    key = account_key(status.project, status.kind, status.user)._replace(label=status.label)
-    costs = manager.store.model_costs(key)
+    costs = manager.store.model_costs(_key(status))
     dearest_first = sorted(costs.items(), key=lambda item: -item[1])
     return {model: to_usd(cost) for model, cost in dearest_first}
 
@@ -185,6 +191,27 @@ def _show_windows(windows: Iterable[WindowSummary], console: Console) -> None:
         console.title("  Windows before")
         rows = [(f"  {moment(window.start)}", usd(window.spent), f"{window.calls:,}") for window in closed]
         console.table(("  since", "spent", "calls"), rows, "l.r")
+
+
+def _windows(manager: BudgetManager, status: BudgetStatus, *, whole: bool) -> list[WindowSummary]:
+    """The windows, or as many of the latest as are shown: a long ledger is not read from its beginning."""
+    whose: dict[str, Any] = {"kind": status.kind, "label": status.label}
+    if whole:
+        return manager.history(status.user, **whose)
+    if status.resets_at is None:
+        return []  # the present window is all there is
+    length = status.resets_at - status.window_start
+    for reach in _WINDOWS:
+        since = status.window_start - reach * length
+        if since <= status.created_at:
+            break
+        entries = list(manager.entries(status.user, since=since, **whose))
+        account = manager.store.account(_key(status))  # after the entries: none is of a later window then
+        found = [] if account is None else windows_of(account, entries)
+        windows = [window for window in found if window.start >= since]  # an earlier one was read in part
+        if len(windows) > _FEW:
+            return windows
+    return manager.history(status.user, **whose)
 
 
 def _latest(manager: BudgetManager, status: BudgetStatus) -> list[Entry]:
