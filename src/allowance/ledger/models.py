@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["applies", "check_models"]
 
+_DATE = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d$")
+"""The day at the end of a snapshot's name, as the vendors write it."""
+
 
 def applies(terms: Terms, model: str | None) -> bool:
     """Whether an account with these terms counts a call of this model; None: a call that names none.
 
     The patterns are those of `fnmatch`, in any case. Each is tried on the whole name and on what follows
-    each of its slashes: ``"openai/gpt-4o"`` fits ``"gpt-4o*"`` and ``"openai/*"``.
+    each of its slashes, with the date at its end and without: ``"openai/gpt-4o-2024-08-06"`` fits
+    ``"gpt-4o"``, ``"gpt-4o*"`` and ``"openai/*"``. A reply names the dated model where the call did not.
     """
     models = terms.models
     return not models or (model is not None and _fits(models, model))
@@ -51,7 +55,7 @@ def check_models(models: tuple[str, ...]) -> None:
 def _fits(models: tuple[str, ...], model: str) -> bool:
     matches = _parse(models)
     name = model.lower()
-    while not matches(name):
+    while not matches(name) and not matches(_DATE.sub("", name)):
         _, slash, name = name.partition("/")
         if not slash:
             return False
