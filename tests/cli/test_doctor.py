@@ -444,6 +444,7 @@ def test_every_sdk_that_is_installed_here_is_metered() -> None:
         "boto3",
         "mistralai",
         "ollama",
+        "cohere",
     }
     assert {check.state for check in found.values()} == {"ok"}
     assert "metered" in found["openai"].text

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from tests.provider import (
     anthropic_wire,
     bedrock_wire,
+    cohere_wire,
     gemini_wire,
     groq_wire,
     mistral_wire,
@@ -32,6 +33,10 @@ _PLAIN = {
     "groq": openai_wire.chat,
     "mistral": openai_wire.chat,
     "mistral-embeddings": mistral_wire.embeddings,
+    "cohere": cohere_wire.chat,
+    "cohere-v1": cohere_wire.chat_v1,
+    "cohere-embed": cohere_wire.embed,
+    "cohere-rerank": cohere_wire.rerank,
     "ollama-chat": ollama_wire.chat,
     "ollama-generate": ollama_wire.generate,
     "ollama-embed": ollama_wire.embed,
@@ -48,6 +53,8 @@ _STREAMED = {
     "chat": openai_wire.chat_stream,
     "groq": groq_wire.chat_stream,
     "mistral": mistral_wire.chat_stream,
+    "cohere": cohere_wire.chat_stream,
+    "cohere-v1": cohere_wire.chat_v1_stream,
     "ollama-chat": ollama_wire.chat_stream,
     "ollama-generate": ollama_wire.generate_stream,
     "completions": openai_wire.completions_stream,
@@ -265,7 +272,7 @@ def _lines(call: Call) -> Iterator[tuple[bool, bytes]]:
         return ((is_piece, f"data: {json.dumps(event)}\r\n\r\n".encode()) for is_piece, event in events)
     if call.api in ("converse", "invoke"):
         return bedrock_wire.lines(events)
-    if call.api.startswith("ollama"):
+    if call.api.startswith("ollama") or call.api == "cohere-v1":
         return ((is_piece, json.dumps(event).encode() + b"\n") for is_piece, event in events)
     return openai_wire.lines(events, named=call.api in ("responses", "messages"))
 
@@ -285,6 +292,10 @@ def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
         ("/mistral/v1/fim/completions", "mistral"),
         ("/mistral/v1/agents/completions", "mistral"),
         ("/mistral/v1/embeddings", "mistral-embeddings"),
+        ("/v2/chat", "cohere"),
+        ("/v2/embed", "cohere-embed"),
+        ("/v2/rerank", "cohere-rerank"),
+        ("/v1/chat", "cohere-v1"),
         ("/api/chat", "ollama-chat"),
         ("/api/generate", "ollama-generate"),
         ("/api/embed", "ollama-embed"),

@@ -132,7 +132,7 @@ def test_coverage_tells_versions_and_what_is_never_metered() -> None:
     assert all(not each.covered and "instrumented" in each.detail for each in sdks.coverage())
     sdks.instrument(Recorder())
     report = {each.sdk: each for each in sdks.coverage()}
-    later = {"groq", "boto3", "mistralai", "ollama"}
+    later = {"groq", "boto3", "mistralai", "ollama", "cohere"}
     assert set(report) == {"openai", "anthropic", "google-genai", "litellm"} | later
     assert all(report[sdk].covered for sdk in ("openai", "anthropic", "google-genai", "litellm")), report
     assert report["openai"].version == openai.__version__

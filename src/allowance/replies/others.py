@@ -23,6 +23,7 @@ def read_cohere(reply: View, billed: View) -> Usage | None:
         model=text(reply.get("model")),
         input_tokens=units["input_tokens"] or 0,
         output_tokens=units["output_tokens"] or 0,
+        requests=max(units["search_units"] or 0, 1),
         web_searches=units["search_units"] or 0,
         images=units["images"] or 0,
         pages=units["pages"] or 0,

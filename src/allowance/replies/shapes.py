@@ -74,8 +74,10 @@ def body_of(result: object) -> object | None:
     response = view(result).get("http_response") if is_raw(result) else result
     fields = view(response)
     read = fields.get("json")
-    if type(fields.get("status_code")) is not int or not inspect.isroutine(read):
+    if type(fields.get("status_code")) is not int:
         return None
+    if not inspect.isroutine(read):
+        return fields.get("data")  # Cohere's wrapper holds the reply, parsed
     if fields.get("_content_consumed") is False:  # requests would consume the stream; httpx refuses
         return None
     if inspect.iscoroutinefunction(read):

@@ -250,6 +250,9 @@ def _reported(fields: View) -> tuple[Any, View]:
             meta = holder.get("meta")  # Cohere's first version
             if meta is not None and view(meta).get("billed_units") is not None:
                 return meta, holder
+            meta = holder.get("meta")  # Cohere's first version
+            if meta is not None and view(meta).get("billed_units") is not None:
+                return meta, holder
     if (usage := fields.get(METRICS)) is not None:
         return usage, EMPTY
     if fields.get("done") is True and fields.get("eval_count") is not None:

@@ -23,11 +23,12 @@ __all__ = ["carrying"]
 def carrying(original: Callable[..., Any]) -> Wrapper:
     """Stand in for a function whose result is read lazily: it keeps the context of the call."""
     if not inspect.iscoroutinefunction(original):
+        steps: Callable[..., Any] = _asteps if inspect.isasyncgenfunction(original) else _steps
 
         def run(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             meter = current.active_meter()
             stream = function(*args, **kwargs)
-            return stream if meter is None else _steps(meter.carried(), stream)
+            return stream if meter is None else steps(meter.carried(), stream)
 
         return run
 

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wrapt
 
-from allowance.sdks import anthropic, bedrock, current, google_genai, groq, litellm, mistralai, ollama, openai
+from allowance.sdks import (
+    anthropic,
+    bedrock,
+    cohere,
+    current,
+    google_genai,
+    groq,
+    litellm,
+    mistralai,
+    ollama,
+    openai,
+)
 from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
@@ -33,6 +44,7 @@ _SDKS: dict[str, tuple[Point, ...]] = {
     "boto3": bedrock.POINTS,
     "mistralai": mistralai.POINTS,
     "ollama": ollama.POINTS,
+    "cohere": cohere.POINTS,
 }
 """By the name of the distribution."""
 
@@ -45,6 +57,7 @@ _NOT_METERED = {
     "boto3": bedrock.NOT_METERED,
     "mistralai": mistralai.NOT_METERED,
     "ollama": ollama.NOT_METERED,
+    "cohere": cohere.NOT_METERED,
 }
 
 

@@ -29,6 +29,7 @@ _MODULES: Final = {
     "boto3": "boto3",
     "mistralai": "mistralai.client.chat mistralai.chat",
     "ollama": "ollama",
+    "cohere": "cohere.v2.client",
 }
 """What is imported to know: the first of several names that is there."""
 _PATIENCE: Final = 60

@@ -1,0 +1,202 @@
+"""cohere under the real meter, over HTTP: every way of calling it costs exactly what Cohere bills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from allowance import BudgetExceededError, budget, sdks
+from allowance.calls.metering import SdkMeter
+from tests.calls.support import MESSAGES, books
+
+from .support import WAYS, arefused, arun, check, refused, run
+
+cohere = pytest.importorskip("cohere")
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from allowance.stores.memory import MemoryStore
+    from tests.provider import Provider
+
+MODEL = "command-a-03-2025"
+CHAT: dict[str, Any] = {"model": MODEL, "messages": MESSAGES, "max_tokens": 50}
+CHAT_V1: dict[str, Any] = {"model": MODEL, "message": "hello there", "max_tokens": 50}
+EMBED: dict[str, Any] = {
+    "model": "embed-english-v3.0",
+    "texts": ["hello there"],
+    "input_type": "search_query",
+}
+RERANK: dict[str, Any] = {"model": "rerank-v3.5", "query": "hello", "documents": ["there"]}
+COST = 10 * 2_500 + 5 * 10_000
+EMBED_COST = 10 * 100
+SEARCH = 2_000_000
+
+
+@pytest.fixture
+def client(provider: Provider) -> Iterator[Any]:
+    with httpx.Client(trust_env=False) as http:
+        yield cohere.ClientV2("k", base_url=provider.url, httpx_client=http, max_retries=0)
+
+
+@pytest.fixture
+async def aclient(provider: Provider) -> AsyncIterator[Any]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        yield cohere.AsyncClientV2("k", base_url=provider.url, httpx_client=http, max_retries=0)
+
+
+def embedded(client: Any) -> Any:
+    return client.embed(**EMBED, embedding_types=["float"])
+
+
+def text_of(events: list[Any]) -> str:
+    return "".join(e.delta.message.content.text for e in events if e.type == "content-delta")
+
+
+def stream(client: Any) -> None:
+    assert text_of(list(client.chat_stream(**CHAT))) == "Hello, how can I help?"
+
+
+def raw_stream(client: Any) -> None:
+    with client.with_raw_response.chat_stream(**CHAT) as response:
+        assert text_of(list(response.data)) == "Hello, how can I help?"
+
+
+SYNC: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "chat": (lambda c: c.chat(**CHAT), COST),
+    "chat stream": (stream, COST),
+    "raw": (lambda c: c.with_raw_response.chat(**CHAT).data, COST),
+    "raw stream": (raw_stream, COST),
+    "embed": (embedded, EMBED_COST),
+    "rerank": (lambda c: c.rerank(**RERANK), SEARCH),
+}
+
+
+async def astream(client: Any) -> None:
+    assert text_of([event async for event in client.chat_stream(**CHAT)]) == "Hello, how can I help?"
+
+
+ASYNC: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "chat": (lambda c: c.chat(**CHAT), COST),
+    "chat stream": (astream, COST),
+    "embed": (embedded, EMBED_COST),
+    "rerank": (lambda c: c.rerank(**RERANK), SEARCH),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SYNC)
+def test_each_sync_call_costs_what_is_billed(
+    name: str, way: str, client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    ask, cost = SYNC[name]
+    run(way, lambda: ask(client))
+    check(way, store, provider, cost)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ASYNC)
+async def test_each_async_call_costs_what_is_billed(
+    name: str, way: str, aclient: Any, provider: Provider, store: MemoryStore
+) -> None:
+    ask, cost = ASYNC[name]
+    await arun(way, lambda: ask(aclient))
+    check(way, store, provider, cost)
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_r1_a_call_that_does_not_fit_is_not_sent(name: str, client: Any, provider: Provider) -> None:
+    refused("block", lambda: SYNC[name][0](client), provider)
+
+
+@pytest.mark.parametrize("name", ASYNC)
+async def test_r1_an_async_call_that_does_not_fit_is_not_sent(
+    name: str, aclient: Any, provider: Provider
+) -> None:
+    await arefused("block", lambda: ASYNC[name][0](aclient), provider)
+
+
+@pytest.mark.parametrize("name", ["chat", "stream"])
+def test_the_first_version_of_the_api(name: str, provider: Provider, store: MemoryStore) -> None:
+    with httpx.Client(trust_env=False) as http, budget("alice", limit=1):
+        client = cohere.Client("k", base_url=provider.url, httpx_client=http, max_retries=0)
+        if name == "chat":
+            client.chat(**CHAT_V1)
+        else:
+            list(client.chat_stream(**CHAT_V1))
+    check("block", store, provider, COST)
+
+
+def test_a_client_made_before_is_metered(provider: Provider, store: MemoryStore) -> None:
+    sdks.uninstrument()
+    with httpx.Client(trust_env=False) as http:
+        client = cohere.ClientV2("k", base_url=provider.url, httpx_client=http, max_retries=0)
+        sdks.instrument(SdkMeter())
+        with budget("alice", limit=1):
+            client.chat(**CHAT)
+            list(client.chat_stream(**CHAT))
+    check("block", store, provider, 2 * COST, calls=2)
+
+
+def test_more_than_a_hundred_documents_are_several_searches(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        client.rerank(**RERANK | {"documents": ["there"] * 250})
+    check("block", store, provider, 3 * SEARCH)
+
+
+def test_a_stream_that_is_read_after_its_block_is_charged_to_it(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        events = client.chat_stream(**CHAT)
+    assert provider.count == 0
+    list(events)
+    check("block", store, provider, COST)
+
+
+def test_a_stream_that_is_closed_is_charged_for_what_was_seen(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    with budget("alice", limit=1):
+        events = client.chat_stream(**CHAT)
+        for event in events:
+            if event.type == "content-delta":
+                break
+        events.close()
+    spent, held = books(store, "alice")
+    assert held == 0
+    assert 10_000 < spent < 50 * 10_000
+
+
+def test_r12_an_error_of_the_server_costs_nothing(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(status=429)
+    for ask in (SYNC["chat"][0], SYNC["chat stream"][0]):
+        with budget("alice", limit=1), pytest.raises(cohere.TooManyRequestsError):
+            ask(client)
+    assert books(store, "alice") == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["chat", "stream"])
+def test_the_clamp_policy_puts_a_cap_in(name: str, client: Any, provider: Provider) -> None:
+    with budget("alice", limit="0.002", uncapped="clamp"):
+        if name == "chat":
+            client.chat(model=MODEL, messages=MESSAGES)
+        else:
+            list(client.chat_stream(model=MODEL, messages=MESSAGES))
+    assert 0 < provider.calls[0].body["max_tokens"] < 200
+
+
+def test_uninstrumented_it_is_not_metered(client: Any, provider: Provider, store: MemoryStore) -> None:
+    sdks.uninstrument()
+    with budget("alice", limit=0):
+        client.chat(**CHAT)
+    assert books(store, "alice") == (0, 0)
+    sdks.instrument(SdkMeter())
+    with budget("alice", limit=0), pytest.raises(BudgetExceededError):
+        client.chat(**CHAT)
