@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import httpx
 import pytest
+import requests
 
 from allowance.replies import Tally, inner_reply, reply_id
 
@@ -65,3 +67,7 @@ def test_the_vendors_reply_in_a_frameworks() -> None:
     assert inner_reply({"id": "chatcmpl-1"}) is None
     assert inner_reply(Mock()) is None
     assert inner_reply(httpx.Response(200)) is None
+    raw = requests.Response()
+    raw.status_code, raw.raw = 200, io.BytesIO(b'{"id": "chatcmpl-1"}')
+    assert inner_reply(raw) is None  # its bytes are the caller's to read
+    assert raw.json() == {"id": "chatcmpl-1"}

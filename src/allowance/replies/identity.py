@@ -20,8 +20,7 @@ def reply_id(reply: object) -> str | None:
     """
     fields = view(reply)
     if is_http(fields):
-        body = body_of(reply)
-        return reply_id(body) if isinstance(body, dict) else None
+        return reply_id(body_of(reply))
     metadata = fields.get("response_metadata")
     if metadata is not None and (name := text(view(metadata).get("id"))) is not None:
         return name

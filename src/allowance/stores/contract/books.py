@@ -170,6 +170,13 @@ class BookContract(Bench):
         self.denied("c", budget(limit=99), amount=10)
         assert self.store.define(ALICE, Declaration(limit=99, creates=True), declared=True).terms.limit == 99
 
+    def test_r9_what_an_operator_made_is_nothing_that_code_has_declared(self) -> None:
+        self.store.define(ALICE, Declaration(limit=100, creates=True))
+        self.store.define(ALICE, Declaration(limit=50))
+        self.granted("a", budget(limit=100), amount=100)
+        self.store.define(ALICE, Declaration(limit=50))
+        self.denied("b", budget(limit=100), amount=1)
+
     def test_r9_fields_are_declared_one_by_one(self) -> None:
         self.granted("a", budget(duration="daily"), amount=10)
         self.store.define(ALICE, Declaration(limit=500, uncapped="refuse"))
@@ -270,6 +277,10 @@ class BookContract(Bench):
         self.granted("b", budget(BOB), amount=10)
         self.clock.advance(DAY)
         assert [(account.spent, account.held) for account in self.store.accounts()] == [(0, 0), (10, 0)]
+        self.granted("c", Scope(BOB), amount=20)
+        self.clock.advance(DAY)
+        account = self.store.define(BOB, Declaration(uncapped="refuse"))
+        assert (account.spent, account.held) == (30, 0)
 
     def test_versions_tell_newer_snapshots_from_older(self) -> None:
         first = self.granted("a", amount=10).accounts[0]
