@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
-import requests
 
+import requests
 from allowance.replies import Tally, inner_reply, reply_id
 
 
