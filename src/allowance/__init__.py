@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from allowance.calls.block import Block, budget
     from allowance.calls.budgeted import budgeted
     from allowance.calls.events import Event
+    from allowance.calls.strategies import ask, clamp, downgrade, wait
     from allowance.errors import (
         BudgetError,
         BudgetExceededError,
@@ -84,12 +85,16 @@ __all__ = [
     "UnknownUserError",
     "Usage",
     "WindowSummary",
+    "ask",
     "budget",
     "budgeted",
+    "clamp",
     "configure",
     "cost_of",
+    "downgrade",
     "quote",
     "usage_of",
+    "wait",
 ]
 
 # Loaded when first asked for: importing allowance costs a program that may never make a call next to nothing.
@@ -106,12 +111,16 @@ _HOMES = {
     "ReportRow": "manager.records",
     "Usage": "replies.usage",
     "WindowSummary": "manager.records",
+    "ask": "calls.strategies",
     "budget": "calls.block",
     "budgeted": "calls.budgeted",
+    "clamp": "calls.strategies",
     "configure": "manager.configuring",
     "cost_of": "calls.ask",
+    "downgrade": "calls.strategies",
     "quote": "calls.ask",
     "usage_of": "calls.ask",
+    "wait": "calls.strategies",
 }
 
 max_budget: Money | None = None

@@ -19,7 +19,11 @@ from allowance import (
     Usage,
     budget,
     budgeted,
+    clamp,
+    downgrade,
+    wait,
 )
+from allowance import ask as ask_allowance
 
 Messages = Sequence[dict[str, str]]
 
@@ -49,6 +53,30 @@ async def tell_async(messages: Messages) -> AsyncIterator[str]:
     yield ""
 
 
+async def granted(error: BudgetExceededError) -> Decimal:
+    return error.projected
+
+
+@budgeted(
+    user="alice",
+    on_exceeded=[
+        downgrade("gpt-4o-mini"),
+        clamp(min_tokens=16),
+        wait(60),
+        ask_allowance(granted),
+        lambda error: b"",
+    ],
+)
+async def ask_on(messages: Messages, model: str = "gpt-4o") -> bytes:
+    return b""
+
+
+budget("alice", on_exceeded=downgrade("gpt-4o-mini", "gpt-4.1-nano"))
+budget("alice", on_exceeded=(clamp(), ask_allowance(lambda error: "0.50", reason="asked")))
+budget("alice", on_exceeded=lambda error: b"")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no reply
+downgrade(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no model
+
+
 class Client:
     @budgeted(user=1234, kind="team", project="search")
     def ask(self, messages: Messages) -> bytes:
@@ -57,6 +85,7 @@ class Client:
 
 async def results() -> None:
     assert_type(await ask_async([]), bytes)
+    assert_type(await ask_on([], model="gpt-4o"), bytes)
     assert_type(tell([]), Iterator[str])
     assert_type(tell_async([]), AsyncIterator[str])
     assert_type(Client().ask([]), bytes)

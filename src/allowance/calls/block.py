@@ -11,6 +11,7 @@ from allowance.calls.edges import run as run_in_edge
 from allowance.calls.projecting import resets_at
 from allowance.calls.ready import prepare
 from allowance.calls.stack import enter, frames_in_force, owning_generator, remove
+from allowance.calls.strategies import plan
 from allowance.calls.terms import UNSET, Given, user_name
 from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger.accounts import declare, make_account, open_account
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
     from allowance.calls.stack import Frame
+    from allowance.calls.strategies import OnShort
     from allowance.calls.terms import Limit, Words
     from allowance.calls.views import View
     from allowance.ledger.records import Account, Alignment, Scope, Uncapped
@@ -44,6 +46,9 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
             which needs a ``limit``.
         limit: US dollars per window; None only counts. Left out, it is as the store has it.
         duration, align, timezone, uncapped, label, models, tags, kind, project: as in `budgeted`.
+        on_exceeded: what is tried where a budget does not cover a call made inside: `downgrade`, `clamp`,
+            `wait`, `ask`, or several in order. An SDK's call is changed as it is sent. Of nested blocks the
+            inner one's come first, and then those around it.
         on_event: gets an `Event` for whatever happens to the budget inside this block.
         warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
         books: what to charge with; a manager passes its own.
@@ -70,6 +75,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         tags: Words = (),
         kind: str = "user",
         project: str | None = None,
+        on_exceeded: OnShort | None = None,
         on_event: Hook | None = None,
         warn_at: float | None = None,
         books: Books | None = None,
@@ -85,6 +91,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
             tags=tags,
             kind=kind,
             project=project,
+            on_exceeded=plan(on_exceeded, block=True),
             on_event=on_event,
             warn_at=warn_at,
             books=books,

@@ -14,8 +14,10 @@ from allowance.calls.books import default_books
 from allowance.calls.call import Call
 from allowance.calls.follow import AsyncStream, Stream
 from allowance.calls.ready import prepare
+from allowance.calls.shortage import Form, abegin, begin
 from allowance.calls.signatures import Parameters
 from allowance.calls.stack import enclosing_books
+from allowance.calls.strategies import plan
 from allowance.calls.terms import UNSET, Given, check_callables, user_name
 from allowance.errors import BudgetExceededError, ConfigurationError
 from allowance.replies import Tally
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
+    from allowance.calls.strategies import OnExceeded
     from allowance.calls.terms import Limit, Words
     from allowance.calls.views import View
     from allowance.ledger.records import Alignment, Scope, Uncapped
@@ -58,7 +61,7 @@ def budgeted(
     project: str | None = None,
     model: str | Callable[..., str] | None = None,
     request: Callable[..., Mapping[str, Any]] | None = None,
-    on_exceeded: Callable[[BudgetExceededError], Any] | None = None,
+    on_exceeded: OnExceeded | None = None,
     on_event: Hook | None = None,
     warn_at: float | None = None,
     books: Books | None = None,
@@ -91,20 +94,23 @@ def budgeted(
         project: whose users these are; the configured one where left out.
         model: the model, or a function of the call's arguments that gives it, where they lack it.
         request: a function of the call's arguments that gives what is sent (``model``, ``messages``, ...).
-        on_exceeded: gets the refusal; its result is handed back in place of the call, awaited where the
-            call is async.
+        on_exceeded: what happens where a budget does not cover the call: `downgrade`, `clamp`, `wait`,
+            `ask`, or a function that gets the refusal, and whose result is handed back in place of the call,
+            awaited where the call is async. Of several, in a list, the first that lets the call go wins. The
+            calls inside the function are served likewise, by all but the function that answers in place.
         on_event: gets an `Event` for whatever happens to the budget.
         warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
         books: what to charge with; a manager passes its own.
 
     The decorated function raises:
-        BudgetExceededError: the call does not fit, and ``on_exceeded`` was not given.
+        BudgetExceededError: the call does not fit, and nothing in ``on_exceeded`` helped.
         UnknownUserError: the store has no such budget, and no limit was given here.
         UnknownModelError: no price is known, and a limit is in force.
         ConfigurationError: no budget applies at all, or an argument above cannot be used.
         StoreUnavailableError: the budget cannot be asked.
     """
-    check_callables(request=request, on_exceeded=on_exceeded)
+    check_callables(request=request)
+    planned = plan(on_exceeded)
     given = Given(
         limit=limit,
         duration=duration,
@@ -116,6 +122,7 @@ def budgeted(
         tags=tags,
         kind=kind,
         project=project,
+        on_exceeded=planned,
         on_event=on_event,
         warn_at=warn_at,
         books=books,
@@ -130,7 +137,7 @@ def budgeted(
         user=user if user is None or callable(user) else user_name(user),
         model=model,
         request=request,
-        on_exceeded=on_exceeded,
+        instead=None if planned is None else planned.instead,
     )
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -154,13 +161,13 @@ class _Rules:
         user: User,
         model: str | Callable[..., str] | None,
         request: Callable[..., Mapping[str, Any]] | None,
-        on_exceeded: Callable[[BudgetExceededError], Any] | None,
+        instead: Callable[[BudgetExceededError], Any] | None,
     ) -> None:
         self.given = given
         self.user = user
         self.model = model
         self.request = request
-        self.on_exceeded = on_exceeded
+        self.instead = instead
         self.own = given.own_account("function") if user is None and given.own else None
         self._last: tuple[Books, tuple[Scope | None, View | None]] | None = None
 
@@ -195,15 +202,41 @@ class _Rules:
             arguments = {**arguments, "model": model}
         return read(arguments)
 
-    def capped(self, call: Call, parameters: Parameters, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
-        """The arguments with the cap that the clamp policy set, if it did."""
-        charge = call.charge
-        if charge is None or charge.cap is None or call.request is None:
-            return args, kwargs
-        capped = parameters.capped(args, kwargs, call.request, charge.cap)
-        if capped is None:
-            raise charge.not_cappable()
-        return capped
+
+class _Site:
+    """One call of a decorated function, and how it can be changed: the `allowance.calls.shortage.Site`."""
+
+    __slots__ = ("_owner", "_parameters", "_rules", "call", "form")
+
+    def __init__(
+        self, rules: _Rules, parameters: Parameters, owner: tuple[Any, ...], args: Args, kwargs: Kwargs
+    ) -> None:
+        self._rules = rules
+        self._parameters = parameters
+        self._owner = owner  # a method's ``self``, which the user's own functions get too
+        self.call = rules.call(parameters, (*owner, *args), args, kwargs)
+        self.form = Form(self.call.request, args, kwargs)
+
+    def with_model(self, form: Form, model: str) -> Form | None:
+        changed = self._parameters.with_model(form.args, form.kwargs, model)
+        found = None if changed is None else self._form(*changed)
+        if found is None or found.request is None or found.request.model != model:
+            return None  # the model comes from elsewhere
+        return found
+
+    def with_cap(self, form: Form, cap: int) -> Form | None:
+        request = form.request
+        changed = None if request is None else self._parameters.capped(form.args, form.kwargs, request, cap)
+        found = None if changed is None else self._form(*changed)
+        most = None if found is None or found.request is None else found.request.max_output
+        return None if most is None or most > cap else found
+
+    def _form(self, args: Args, kwargs: Kwargs) -> Form:
+        return Form(
+            self._rules.read(self._parameters, (*self._owner, *args), args, kwargs),
+            args,
+            kwargs,
+        )
 
 
 class _BoundBudgeted(wrapt.BoundFunctionWrapper[Any, Any]):
@@ -238,51 +271,50 @@ class _Runner:
         self._in_class = not hasattr(function, "__self__")
         self._parameters: dict[bool, Parameters] = {}
 
-    def call(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> tuple[Call, Parameters]:
-        """One call, and what the function takes. The user's own functions get ``self`` as it does."""
+    def site(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> _Site:
+        """One call."""
         bound = instance is not None
         parameters = self._parameters.get(bound)
         if parameters is None:
             parameters = self._parameters[bound] = Parameters(function)
-        given = (instance, *args) if bound and self._in_class else args
-        return self.rules.call(parameters, given, args, kwargs), parameters
+        return _Site(self.rules, parameters, (instance,) if bound and self._in_class else (), args, kwargs)
 
     def plain(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        call, parameters = self.call(function, instance, args, kwargs)
+        site = self.site(function, instance, args, kwargs)
         try:
-            call.begin()
-            return call.run(function, *self.rules.capped(call, parameters, args, kwargs))
+            _, args, kwargs = begin(site)
+            return site.call.run(function, args, kwargs)
         except BudgetExceededError as error:
-            if self.rules.on_exceeded is None:
+            if self.rules.instead is None:
                 raise
-            return self.rules.on_exceeded(error)
+            return self.rules.instead(error)
 
     async def coroutine(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        call, parameters = self.call(function, instance, args, kwargs)
+        site = self.site(function, instance, args, kwargs)
         try:
-            await call.abegin()
-            return await call.arun(function, *self.rules.capped(call, parameters, args, kwargs))
+            _, args, kwargs = await abegin(site)
+            return await site.call.arun(function, args, kwargs)
         except BudgetExceededError as error:
-            if self.rules.on_exceeded is None:
+            if self.rules.instead is None:
                 raise
-            instead = self.rules.on_exceeded(error)
+            instead = self.rules.instead(error)
             return await instead if inspect.isawaitable(instead) else instead
 
     def generator(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Generator[Any, Any, Any]:
         """Runs from the first ``next`` on, as the function itself does."""
-        call, parameters = self.call(function, instance, args, kwargs)
+        site = self.site(function, instance, args, kwargs)
+        call = site.call
         try:
-            call.begin()
-            args, kwargs = self.rules.capped(call, parameters, args, kwargs)
+            _, args, kwargs = begin(site)
             call.tally = Tally()
             stream = Stream(function(*args, **kwargs), call)
             value = next(stream)
         except StopIteration as stop:
             return stop.value
         except BudgetExceededError as error:  # of this call, or of the first one inside a scope
-            if self.rules.on_exceeded is None:
+            if self.rules.instead is None:
                 raise
-            yield from _several(self.rules.on_exceeded(error))
+            yield from _several(self.rules.instead(error))
             return None
         while True:
             try:
@@ -303,19 +335,19 @@ class _Runner:
         self, function: Any, instance: Any, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[Any, Any]:
         """Runs from the first ``anext`` on, as the function itself does."""
-        call, parameters = self.call(function, instance, args, kwargs)
+        site = self.site(function, instance, args, kwargs)
+        call = site.call
         try:
-            await call.abegin()
-            args, kwargs = self.rules.capped(call, parameters, args, kwargs)
+            _, args, kwargs = await abegin(site)
             call.tally = Tally()
             stream = AsyncStream(function(*args, **kwargs), call)
             value = await anext(stream)
         except StopAsyncIteration:
             return
         except BudgetExceededError as error:
-            if self.rules.on_exceeded is None:
+            if self.rules.instead is None:
                 raise
-            instead = self.rules.on_exceeded(error)
+            instead = self.rules.instead(error)
             for other in _several(await instead if inspect.isawaitable(instead) else instead):
                 yield other
             return

@@ -15,6 +15,7 @@ from allowance.calls.events import send
 from allowance.calls.groups import groups_of
 from allowance.calls.ids import new_id, owner
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
+from allowance.calls.refuser import Refuser
 from allowance.errors import (
     BudgetError,
     BudgetExceededError,
@@ -55,6 +56,7 @@ class Charge:
         frames: all frames in force, outermost first.
         quote: the projection that was reserved; None for a charge made only afterwards.
         cap: the output cap that must go into the call, where the clamp policy set one; else None.
+        refuser: the budget that refused the last attempt to reserve; None where none did.
         replaced: an inner metered call has taken over this charge's hold.
     """
 
@@ -75,6 +77,7 @@ class Charge:
         "frames",
         "model",
         "quote",
+        "refuser",
         "replaced",
     )
 
@@ -87,6 +90,7 @@ class Charge:
         self.call_id = ""
         self.quote: Quote | None = None
         self.cap: int | None = None
+        self.refuser: Refuser | None = None
         self.replaced = False
         self._provider = provider
         self._price: Price | None = None
@@ -162,6 +166,7 @@ class Charge:
                 if isinstance(outcome, Denial):
                     tried.pop()
                     self._undo(tried)
+                    self.refuser = _refuser(group, outcome, quote, outer)
                     self._tell_expired(outcome.expired, [outcome.account, *group.accounts()])
                     return outcome
                 if outcome is not None:
@@ -260,12 +265,30 @@ class Charge:
     def _refused(self, quote: Quote, reason: str) -> Denial:
         """Let the holds go, and name the account with the least room as the one that refuses."""
         self.release(reason)
+        accounts = [(group, account) for group in self._groups for account in group.accounts()]
         limited = [
-            (account.remaining, number, account)
-            for number, account in enumerate(a for group in self._groups for a in group.accounts())
+            (account.remaining, number, account, group)
+            for number, (group, account) in enumerate(accounts)
             if account.remaining is not None
         ]
-        return Denial(account=min(limited)[2], amount=quote.amount, temporary=False)
+        _, _, account, group = min(limited)
+        denied = Denial(account=account, amount=quote.amount, temporary=False)
+        self.refuser = _refuser(group, denied, quote, None)
+        return denied
+
+    def affordable(self) -> int:
+        """The largest output cap for which the budget that refused has room; 0 where there is none."""
+        if self.refuser is None or self._request is None or self._price is None:
+            return 0
+        return self.books.quoting.affordable(self._request, self._price, self.refuser.room)
+
+    def held_on(self, account: Account, store: Store) -> int:
+        """What it holds on this account."""
+        for group in self._groups:
+            grant = group.grant if group.store is store else None
+            if grant is not None and any(held.key == account.key for held in grant.accounts):
+                return grant.amount
+        return 0
 
     # -- settle --------------------------------------------------------------------------------------
 
@@ -455,6 +478,13 @@ def _outer_charge(frames: Sequence[Frame]) -> Charge | None:
         if charge is not None and charge.is_open() and not charge.replaced:
             return charge
     return None
+
+
+def _refuser(group: Group, denied: Denial, quote: Quote, outer: Charge | None) -> Refuser:
+    account = denied.account
+    least = {"reserve": quote.ceiling, "refuse": quote.amount}.get(account.terms.uncapped, quote.floor)
+    freed = 0 if outer is None else outer.held_on(account, group.store)
+    return Refuser(group.store, account, denied.amount, least, denied.temporary, freed)
 
 
 def _settle(store: Store, posting: Posting) -> Settlement:

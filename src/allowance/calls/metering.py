@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from allowance.calls import process
 from allowance.calls.books import default_books
 from allowance.calls.call import Call
+from allowance.calls.shortage import Form, abegin, begin
 from allowance.calls.stack import Frame, carried_context, enclosing_books, frames_in_force
 from allowance.requests import Request, read
 
@@ -37,19 +38,58 @@ class SdkMeter:
 
     def call(self, call: SdkCall) -> Any:
         """Reserve, call, and settle by what comes back."""
-        metered = _call(call)
-        metered.begin()
-        args, kwargs = _capped(call, metered)
+        site = _Site(call)
+        _, args, kwargs = begin(site)
+        metered = site.call
         asking = _asking(call, metered)
         return metered.run(call.function if asking is None else asking.run, args, kwargs)
 
     async def acall(self, call: SdkCall) -> Any:
         """`call`, for a coroutine function."""
-        metered = _call(call)
-        await metered.abegin()
-        args, kwargs = _capped(call, metered)
+        site = _Site(call)
+        _, args, kwargs = await abegin(site)
+        metered = site.call
         asking = _asking(call, metered)
         return await metered.arun(call.function if asking is None else asking.arun, args, kwargs)
+
+
+class _Site:
+    """One call of an SDK, and how it can be changed: the `allowance.calls.shortage.Site`."""
+
+    __slots__ = ("_sdk", "call", "form")
+
+    def __init__(self, sdk: SdkCall) -> None:
+        self._sdk = sdk
+        self.call = _call(sdk)
+        self.form = Form(self.call.request, sdk.args, sdk.kwargs)
+
+    def with_model(self, form: Form, model: str) -> Form | None:
+        sdk = self._sdk
+        changed = self._put(form.args, form.kwargs, model)
+        arguments = {**sdk.arguments, "model": model}
+        request = None if changed is None else read(arguments, api=sdk.api, provider=sdk.provider)
+        if changed is None or request is None or request.model != model:
+            return None
+        return Form(request, *changed)
+
+    def with_cap(self, form: Form, cap: int) -> Form | None:
+        request, before, put = form.request, self.form.request, self._sdk.with_cap
+        if put is None or request is None or request.cap_name is None:
+            return None
+        capped: tuple[tuple[Any, ...], dict[str, Any]] | None = put(cap, request.cap_name)
+        if capped is not None and before is not None and before.model != request.model:
+            capped = self._put(*capped, request.model)
+        return None if capped is None else Form(request._replace(max_output=cap), *capped)
+
+    def _put(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The arguments with another model; None where they name none by itself."""
+        if self._sdk.with_model is not None:
+            return self._sdk.with_model(args, kwargs, model)
+        if isinstance(kwargs.get("model"), str):
+            return args, {**kwargs, "model": model}
+        return None
 
 
 def _call(call: SdkCall) -> Call:
@@ -68,13 +108,3 @@ def _asking(call: SdkCall, metered: Call) -> Asking | None:
     if metered.books.policy.stream_usage == "auto":
         metered.asking = call.asking
     return metered.asking
-
-
-def _capped(call: SdkCall, metered: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    charge = metered.charge
-    name = None if metered.request is None else metered.request.cap_name
-    if charge is None or charge.cap is None or name is None:
-        return call.args, call.kwargs
-    if call.with_cap is None:
-        raise charge.not_cappable()
-    return call.with_cap(charge.cap, name)

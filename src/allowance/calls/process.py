@@ -8,6 +8,7 @@ when a cap is set. It counts one process: a forked child begins with the same ma
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from allowance.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["FRAME", "capped", "count", "current_cost", "set_maximum"]
+__all__ = ["FRAME", "capped", "count", "current_cost", "raise_maximum", "set_maximum"]
 
 KEY = AccountKey("process", "process", "process")
 STORE = MemoryStore(on_fork="empty")
@@ -51,6 +52,18 @@ def set_maximum(amount: Money | None) -> None:
         if (account := STORE.account(KEY)) is not None:
             view.saw(account)
         FRAME.payer = (Scope(KEY, default=Terms(limit)), view)
+
+
+def raise_maximum(amount: int) -> None:
+    """Let the process spend so many nano-dollars more: ``allowance.max_budget`` then says the new sum."""
+    with _lock:
+        account = STORE.account(KEY)
+        if account is None or account.limit is None or FRAME.payer is None:
+            return  # there is no cap any more
+        limit = account.limit + amount
+        FRAME.payer[1].saw(STORE.define(KEY, Declaration(limit=limit, creates=True)))
+        FRAME.payer = (Scope(KEY, default=Terms(limit)), FRAME.payer[1])
+        vars(sys.modules["allowance"])["max_budget"] = to_usd(limit)
 
 
 def capped() -> bool:

@@ -6,10 +6,10 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from allowance.requests import with_cap
+from allowance.requests import with_cap, with_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from allowance.requests import Request
 
@@ -19,7 +19,7 @@ __all__ = ["Parameters"]
 class Parameters:
     """What a function takes: enough to name the arguments of a call, and to put one in."""
 
-    __slots__ = ("_defaults", "_signature", "_takes_any", "_variadic", "names")
+    __slots__ = ("_defaults", "_fixed", "_signature", "_takes_any", "_variadic", "names")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         try:
@@ -31,8 +31,11 @@ class Parameters:
         self._signature = signature
         self.names = [p.name for p in parameters if p.kind in positional]
         self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self._fixed = {p.name for p in parameters if p.kind is p.POSITIONAL_ONLY}  # none can be given by name
         if isinstance(function, functools.partial):
-            self._defaults.update(_bound_already(function))
+            bound = _bound_already(function)
+            self._defaults.update(bound)
+            self._fixed.update(bound)
         self._variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self._takes_any = signature is None or any(p.kind is p.VAR_KEYWORD for p in parameters)
 
@@ -57,7 +60,23 @@ class Parameters:
         The caller's own objects are not changed.
         """
         before = self.arguments(args, kwargs)
-        after = with_cap(before, request, cap)
+        return self._changed(args, kwargs, before, with_cap(before, request, cap))
+
+    def with_model(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The same call with another model, or None where its arguments name none that could be changed."""
+        before = self.arguments(args, kwargs)
+        after = with_model(before, model)
+        return None if after is None else self._changed(args, kwargs, before, after)
+
+    def _changed(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         positional = list(args)
         named = dict(kwargs)
         for name, value in after.items():
@@ -65,6 +84,8 @@ class Parameters:
                 continue
             if name in self.names[: len(args)]:
                 positional[self.names.index(name)] = value
+            elif name in self._fixed:
+                return None
             elif self._takes_any or name in before:
                 named[name] = value
             else:

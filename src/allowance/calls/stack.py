@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from allowance.calls.books import Books
     from allowance.calls.charge import Charge
     from allowance.calls.events import Hook
+    from allowance.calls.shortage import Plan
     from allowance.calls.views import View
     from allowance.ledger.records import Scope
 
@@ -63,6 +64,7 @@ class Frame:
         cost: nano-dollars charged through this frame.
         hooks: its own ``on_event`` hooks.
         tags: words that the entries of its calls bear.
+        on_exceeded: what is tried for its calls where a budget is short; None: nothing.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class Frame:
         "hooks",
         "is_call",
         "layer",
+        "on_exceeded",
         "open_inner",
         "payer",
         "tags",
@@ -92,6 +95,7 @@ class Frame:
         hooks: tuple[Hook, ...] = (),
         warn_at: float | None = None,
         tags: tuple[str, ...] = (),
+        on_exceeded: Plan | None = None,
         is_call: bool = False,
         layer: bool = False,
     ) -> None:
@@ -101,6 +105,7 @@ class Frame:
         self.hooks = hooks
         self.warn_at = warn_at
         self.tags = tags
+        self.on_exceeded = on_exceeded
         self.layer = layer
         self.charge: weakref.ref[Charge] | None = None
         self.open_inner = 0

@@ -18,6 +18,7 @@ from allowance.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
+    from allowance.calls.shortage import Plan
     from allowance.calls.views import View
 
 __all__ = [
@@ -45,7 +46,7 @@ class Given:
         ConfigurationError: one of them cannot be.
     """
 
-    __slots__ = ("books", "declared", "hooks", "kind", "label", "project", "tags", "warn_at")
+    __slots__ = ("books", "declared", "hooks", "kind", "label", "on_exceeded", "project", "tags", "warn_at")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Given:
         tags: Words,
         kind: str,
         project: str | None,
+        on_exceeded: Plan | None,
         on_event: Hook | None,
         warn_at: float | None,
         books: Books | None,
@@ -72,6 +74,7 @@ class Given:
         self.tags = _tags(tags)
         self.kind = kind
         self.project = project
+        self.on_exceeded = on_exceeded
         self.hooks = () if on_event is None else (on_event,)
         self.warn_at = warn_at
         self.books = books
@@ -99,7 +102,14 @@ class Given:
     def frame(self, books: Books, scope: Scope | None, view: View | None, *, is_call: bool = False) -> Frame:
         """A frame in which this account pays."""
         return Frame(
-            books, scope, view, hooks=self.hooks, warn_at=self.warn_at, tags=self.tags, is_call=is_call
+            books,
+            scope,
+            view,
+            hooks=self.hooks,
+            warn_at=self.warn_at,
+            tags=self.tags,
+            on_exceeded=self.on_exceeded,
+            is_call=is_call,
         )
 
 

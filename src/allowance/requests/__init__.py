@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from allowance.requests.capping import with_cap
+from allowance.requests.changing import with_cap, with_model
 from allowance.requests.reading import read
 from allowance.requests.request import Api, Attachment, Image, Request
 
-__all__ = ["Api", "Attachment", "Image", "Request", "read", "with_cap"]
+__all__ = ["Api", "Attachment", "Image", "Request", "read", "with_cap", "with_model"]

@@ -78,6 +78,7 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
             api=api,
             provider=provider if isinstance(provider, str) else None,
             with_cap=partial(_with_cap, names, args, kwargs) if api in _CAPPED else None,
+            with_model=partial(_with_model, names),
         )
 
     return read
@@ -93,6 +94,12 @@ def _with_cap(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     # By name, lest the cap be given twice: it may be among the positional arguments, as None.
     return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, name: cap}
+
+
+def _with_model(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], model: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, "model": model}
 
 
 POINTS: tuple[Point, ...] = tuple(

@@ -90,6 +90,7 @@ def base_client_points(
             api=found.api,
             provider=served_by,
             with_cap=partial(_with_cap, args, kwargs, options) if _takes_cap(options, found.api) else None,
+            with_model=_with_model if _names_model(client, options) else None,
             asking=asking,
         )
 
@@ -127,6 +128,23 @@ def _fields(body: Any) -> Mapping[str, Any]:
 
 def _takes_cap(options: Any, api: Api) -> bool:
     return api in _CAPPED and isinstance(options.json_data, dict)
+
+
+def _names_model(client: Any, options: Any) -> bool:
+    """Whether the body decides on the model: where the URL names an Azure deployment, that does."""
+    url = f"{getattr(client, 'base_url', '')} {options.url}"
+    named = _fields(options.json_data).get("model")
+    return isinstance(named, str) and "/deployments/" not in url
+
+
+def _with_model(
+    args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    options = copy.copy(args[1] if len(args) > 1 else kwargs["options"])
+    options.json_data = {**options.json_data, "model": model}
+    if len(args) > 1:
+        return (args[0], options, *args[2:]), kwargs
+    return args, {**kwargs, "options": options}
 
 
 def _with_cap(

@@ -1,4 +1,4 @@
-"""Put an output cap into a call's arguments, for the policy ``"clamp"``."""
+"""Put an output cap or another model into a call's arguments, where a budget is short."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from allowance.requests.fields import field
 if TYPE_CHECKING:
     from allowance.requests.request import Request
 
-__all__ = ["with_cap"]
+__all__ = ["with_cap", "with_model"]
 
 
 _CAPS: Final = (
@@ -40,6 +40,16 @@ def with_cap(arguments: Mapping[str, Any], request: Request, cap: int) -> dict[s
             changed[name] = _capped(value, request, cap)
             break
     return changed
+
+
+def with_model(arguments: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    """The arguments with another model, or None where they name none. Only copies are changed."""
+    if isinstance(arguments.get("model"), str):
+        return {**arguments, "model": model}
+    for name, value in arguments.items():
+        if name not in ("self", "cls") and isinstance(field(value, "model"), str):
+            return {**arguments, name: _set(value, "model", model)}
+    return None
 
 
 def _capped(call: Any, request: Request, cap: int) -> Any:
