@@ -11,7 +11,7 @@ import pytest
 import allowance
 from allowance import BudgetExceededError, budget, sdks
 from allowance.calls.metering import SdkMeter
-from tests.calls.support import books
+from tests.calls.support import books, lines
 
 from .support import WAYS, check, refused, run
 
@@ -243,3 +243,24 @@ def test_uninstrumented_it_is_not_metered(client: Any, provider: Provider, store
     sdks.instrument(SdkMeter())
     with budget("alice", limit=0), pytest.raises(BudgetExceededError):
         converse(client)
+
+
+def test_headers_alone_tell_what_was_cached() -> None:
+    names = {"input": "40", "output": "5", "cache-read-input": "30", "cache-write-input": "20"}
+    headers = {f"x-amzn-bedrock-{name}-token-count": count for name, count in names.items()}
+    usage = allowance.usage_of({"ResponseMetadata": {"HTTPHeaders": headers}, "body": object()})
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (90, 5)
+    assert (usage.cache_read_tokens, usage.cache_write_tokens) == (30, 20)
+
+
+def test_the_counts_of_a_vendors_own_stream_tell_what_was_cached(
+    client: Any, provider: Provider, store: MemoryStore
+) -> None:
+    provider.reply(input_tokens=100, cached=30, cache_write=20)
+    with budget("alice", limit=1):
+        list(client.invoke_model_with_response_stream(**LLAMA)["body"])
+    [line] = lines(store, "alice")
+    assert (line.input_tokens, line.output_tokens) == (100, 5)
+    cost = 80 * 2_650 + 20 * 2_650 * 5 // 4 + 5 * 3_500  # what has no price of its own falls back
+    check("block", store, provider, cost)
