@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from allowance import BudgetManager
+from allowance.ledger.names import account_key
+from allowance.ledger.records import Posting, Scope
 from allowance.stores.sqlite import SQLiteStore
 from tests.cli.conftest import EXPIRED, OPEN, InProcess
 
@@ -74,6 +78,17 @@ def test_a_long_ledger_is_not_read_from_its_beginning(
     read.clear()
     assert "Latest lines" in here("show", "bob").out
     assert len(read) < 40
+
+
+def test_the_first_window_of_the_calendar_is_shown_whole(here: InProcess) -> None:
+    """It began before the budget was made."""
+    made = datetime.now(UTC) - timedelta(days=2)
+    with BudgetManager("default", store=here.environment["ALLOWANCE_STORE"]) as manager:
+        manager.create_budget(5, "zoe", "daily", align="calendar", created_at=made)
+        scopes = (Scope(account_key("default", "user", "zoe")),)
+        manager.store.settle(Posting("first", 10**9, scopes, "o3", at=round(made.timestamp() * 1e6) + 1))
+    shown = here("show", "zoe").out
+    assert shown.partition("Windows before")[2].splitlines()[2].split()[-2:] == ["$1.00", "1"]
 
 
 def test_show_as_json(here: InProcess) -> None:

@@ -53,7 +53,7 @@ def test_a_code_block_runs_and_prints_what_it_says(block: str, tmp_path: Path) -
 
 
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (\+\d\d:\d\d|UTC)")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? (\+\d\d:\d\d|UTC)")
 SPAN = re.compile(r"\b\d+ (d|h|min|s)( \d+ (h|min|s))?\b")
 PLACE = re.compile(r"sqlite:\S+")
 

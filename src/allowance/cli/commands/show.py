@@ -42,7 +42,7 @@ _REACHES: Final = (
     *(timedelta(seconds=60 * 12**power) for power in range(5)),
     None,
 )  # a minute to half a month
-_WINDOWS: Final = (8, 64, 512)
+_WINDOWS: Final = (8, 64, 512, 4096)
 _STARTS: Final = {
     "daily": "at midnight",
     "weekly": "on Mondays",
@@ -194,24 +194,24 @@ def _show_windows(windows: Iterable[WindowSummary], console: Console) -> None:
 
 
 def _windows(manager: BudgetManager, status: BudgetStatus, *, whole: bool) -> list[WindowSummary]:
-    """The windows, or as many of the latest as are shown: a long ledger is not read from its beginning."""
+    """The windows, or the latest closed ones: neither the present one nor a long past is read for them."""
     whose: dict[str, Any] = {"kind": status.kind, "label": status.label}
     if whole:
         return manager.history(status.user, **whose)
-    if status.resets_at is None:
+    if status.resets_at is None or status.window_start <= status.created_at:
         return []  # the present window is all there is
     length = status.resets_at - status.window_start
+    windows: list[WindowSummary] = []
     for reach in _WINDOWS:
-        since = status.window_start - reach * length
-        if since <= status.created_at:
-            break
-        entries = list(manager.entries(status.user, since=since, **whose))
+        begin = status.window_start - reach * length
+        since = begin if begin > status.created_at else None
+        entries = list(manager.entries(status.user, since=since, until=status.window_start, **whose))
         account = manager.store.account(_key(status))  # after the entries: none is of a later window then
         found = [] if account is None else windows_of(account, entries)
-        windows = [window for window in found if window.start >= since]  # an earlier one was read in part
-        if len(windows) > _FEW:
-            return windows
-    return manager.history(status.user, **whose)
+        windows = [one for one in found if not one.current and (since is None or one.start >= since)]
+        if len(windows) >= _FEW or since is None:
+            break
+    return windows
 
 
 def _latest(manager: BudgetManager, status: BudgetStatus) -> list[Entry]:
