@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
+    from allowance.calls.overrun import OnOverrun
     from allowance.calls.stack import Frame
     from allowance.calls.strategies import OnShort
     from allowance.calls.terms import Limit, Words
@@ -49,6 +50,10 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         on_exceeded: what is tried where a budget does not cover a call made inside: `downgrade`, `clamp`,
             `wait`, `ask`, or several in order. An SDK's call is changed as it is sent. Of nested blocks the
             inner one's come first, and then those around it.
+        on_overrun: of a stream that costs more than was held, where the budget does not cover more:
+            ``"finish"`` (the default) lets it run, and the overrun is reported; ``"stop"`` closes it, charges
+            what was seen, and raises `BudgetExceededError` at the next chunk. Of several budgets, one that
+            says ``"stop"`` is enough.
         on_event: gets an `Event` for whatever happens to the budget inside this block.
         warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
         books: what to charge with; a manager passes its own.
@@ -76,6 +81,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
         kind: str = "user",
         project: str | None = None,
         on_exceeded: OnShort | None = None,
+        on_overrun: OnOverrun = "finish",
         on_event: Hook | None = None,
         warn_at: float | None = None,
         books: Books | None = None,
@@ -92,6 +98,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
             kind=kind,
             project=project,
             on_exceeded=plan(on_exceeded, block=True),
+            on_overrun=on_overrun,
             on_event=on_event,
             warn_at=warn_at,
             books=books,

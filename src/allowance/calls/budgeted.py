@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.events import Hook
+    from allowance.calls.overrun import OnOverrun
     from allowance.calls.strategies import OnExceeded
     from allowance.calls.terms import Limit, Words
     from allowance.calls.views import View
@@ -62,6 +63,7 @@ def budgeted(
     model: str | Callable[..., str] | None = None,
     request: Callable[..., Mapping[str, Any]] | None = None,
     on_exceeded: OnExceeded | None = None,
+    on_overrun: OnOverrun = "finish",
     on_event: Hook | None = None,
     warn_at: float | None = None,
     books: Books | None = None,
@@ -98,6 +100,10 @@ def budgeted(
             `ask`, or a function that gets the refusal, and whose result is handed back in place of the call,
             awaited where the call is async. Of several, in a list, the first that lets the call go wins. The
             calls inside the function are served likewise, by all but the function that answers in place.
+        on_overrun: of a stream that costs more than was held, where the budget does not cover more:
+            ``"finish"`` (the default) lets it run, and the overrun is reported; ``"stop"`` closes it, charges
+            what was seen, and raises `BudgetExceededError` at the next chunk. Of several budgets, one that
+            says ``"stop"`` is enough.
         on_event: gets an `Event` for whatever happens to the budget.
         warn_at: the part of the limit at which a ``threshold`` event is sent, once per window.
         books: what to charge with; a manager passes its own.
@@ -123,6 +129,7 @@ def budgeted(
         kind=kind,
         project=project,
         on_exceeded=planned,
+        on_overrun=on_overrun,
         on_event=on_event,
         warn_at=warn_at,
         books=books,

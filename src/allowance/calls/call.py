@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from allowance.calls.books import Books
     from allowance.calls.meter import Asking
+    from allowance.calls.overrun import Watch
     from allowance.calls.stack import Frame
     from allowance.replies import Tally
     from allowance.requests import Request
@@ -49,10 +50,22 @@ class Call:
         request: what was asked for; None for a scope.
         tally: what was seen of a stream; None until there is one.
         sent: whether the provider may have got the request.
+        watch: what gives its stream more from the budget as it runs; None where it needs none.
         asking: what asked for the stream's usage in the user's place; None where the user did, or nobody.
     """
 
-    __slots__ = ("__weakref__", "asking", "books", "charge", "frame", "frames", "request", "sent", "tally")
+    __slots__ = (
+        "__weakref__",
+        "asking",
+        "books",
+        "charge",
+        "frame",
+        "frames",
+        "request",
+        "sent",
+        "tally",
+        "watch",
+    )
 
     def __init__(self, books: Books, frame: Frame, request: Request | None) -> None:
         self.books = books
@@ -63,6 +76,7 @@ class Call:
         self.tally: Tally | None = None
         self.sent = False
         self.asking: Asking | None = None
+        self.watch: Watch | None = None
 
     # -- before ----------------------------------------------------------------------------------------
 

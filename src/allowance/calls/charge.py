@@ -65,6 +65,7 @@ class Charge:
         "_cheap",
         "_groups",
         "_hooks",
+        "_more",
         "_open",
         "_outside",
         "_price",
@@ -100,6 +101,8 @@ class Charge:
         # The decorated calls that this one is made inside.
         self._outside = [frame for frame in frames[:-1] if frame.is_call]
         self._cheap = 0
+        # Further holds beside the first, of a stream that costs more: their ids, and what they hold.
+        self._more: dict[str, int] = {}
         # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
         self._open: list[None] = []
 
@@ -290,6 +293,75 @@ class Charge:
                 return grant.amount
         return 0
 
+    # -- more, while a stream runs ---------------------------------------------------------------------
+
+    def unbound(self) -> int | None:
+        """Nano-dollars that are held, where the call may cost more; None where it cannot, or nothing is."""
+        grants = [group.grant for group in self._groups if group.grant is not None]
+        return None if all(grant.bound for grant in grants) else self.held()
+
+    def held(self) -> int:
+        """Nano-dollars that are held for it: where stores differ, the least."""
+        grants = [group.grant.amount for group in self._groups if group.grant is not None]
+        return min(grants, default=0) + sum(self._more.values())
+
+    def hold_ids(self) -> list[str]:
+        """The ids of all its holds."""
+        return [self.call_id, *self._more]
+
+    def cost(self, usage: Usage) -> int:
+        """What this usage costs, in nano-dollars."""
+        return self._cost(usage)[0]
+
+    def top_up(self, least: int, want: int) -> Denial | None:
+        """Hold more for a running stream, at least ``least``; a Denial changes nothing (R4, R7).
+
+        It is a hold of its own beside the first, which goes when the call is settled.
+        """
+        more_id = f"{self.call_id}+{len(self._more) + 1}"
+        self._more[more_id] = 0  # known first: an ending that comes in between lets it go, and so refuses it
+        if not self._open:
+            return None
+        amounts: list[int] = []
+        asked: list[Group] = []
+        for group in self._groups:
+            if group.grant is None:
+                continue
+            ask = Ask(
+                more_id,
+                group.scopes,
+                *(least, want, want, least),
+                False,
+                self.books.policy.ttl,
+                None,
+                self.model,
+                self._tags,
+                owner(),
+            )
+            asked.append(group)
+            outcome = group.store.reserve(ask)
+            if isinstance(outcome, Denial):
+                for earlier in asked[:-1]:
+                    self._write(earlier, earlier.store.release, more_id, reason="refused by another budget")
+                return outcome
+            amounts.append(outcome.amount)
+            group.saw(outcome.accounts)
+            self._tell("reserved", outcome.accounts, outcome.amount, reason="the stream costs more")
+        self._more[more_id] = min(amounts, default=0)
+        return None
+
+    def stopped(self, denied: Denial) -> None:
+        """Tell that its stream is stopped, because this budget does not cover more of it."""
+        self._tell("denied", [denied.account], denied.amount, reason="the stream was stopped")
+
+    def _let_more_go(self) -> None:
+        for more_id in list(self._more):
+            for group in self._groups:
+                self._write(group, group.store.release, more_id, reason="its call is over")
+        if self._more:
+            for group in self._groups:
+                group.look()
+
     # -- settle --------------------------------------------------------------------------------------
 
     def settle(self, usage: Usage) -> None:
@@ -336,6 +408,7 @@ class Charge:
             self._write(group, group.store.release, self.call_id, reason=reason)
             group.look()
             self._tell("released", group.accounts(), grant.amount, reason=reason)
+        self._let_more_go()
 
     def gave_up(self, store: Store) -> None:
         """Note that a metered call inside has taken over the hold in this store."""
@@ -400,6 +473,7 @@ class Charge:
                 self._tags,
             )
             written.append((group, self._write(group, _settle, group.store, posting)))
+        self._let_more_go()  # only now: between the two the budget must not look emptier than it is
         if not in_process:
             process.count(amount)
         for group, settled in written:  # every account is charged before anybody hears of any
@@ -413,8 +487,9 @@ class Charge:
         if not self._hooks:
             return
         self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed, reason=reason)
-        if settled.overrun:
-            self._tell("overrun", settled.accounts, settled.overrun, unconfirmed=unconfirmed)
+        overrun = settled.overrun - sum(self._more.values())
+        if overrun > 0:
+            self._tell("overrun", settled.accounts, overrun, unconfirmed=unconfirmed)
         for account in settled.accounts:
             view = group.view(account.key)
             if view is None:

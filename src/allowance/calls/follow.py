@@ -11,12 +11,14 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Awaitable
+from contextlib import suppress
 from functools import partial, update_wrapper
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from allowance.calls.overrun import watch
 from allowance.calls.stack import push, suspend
 from allowance.replies import Tally, is_manager, is_raw, is_stream, is_whole, member_stream
 
@@ -91,6 +93,7 @@ class _StandIn(wrapt.ObjectProxy[Any]):
     def __init__(self, wrapped: Any, call: Call) -> None:
         super().__init__(wrapped)
         self._self_call = call
+        call.watch = watch(call)
 
     def __getattr__(self, name: str) -> Any:
         # Methods that are looked up by name, so that hasattr() stays true to the wrapped object.
@@ -113,6 +116,8 @@ class _StandIn(wrapt.ObjectProxy[Any]):
     def _self_step(self, step: Callable[..., Any], *args: Any) -> Any:
         """Take one step of the stream as the call itself, and look at what it gives."""
         call = self._self_call
+        if call.watch is not None and call.watch.error is not None:
+            raise call.watch.error
         call.sent = True
         handling = sys.exception()
         push(call.frame)
@@ -130,10 +135,22 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         finally:
             suspend(call.frame)
         call.see(chunk)
+        if call.watch is not None and call.watch.due():
+            call.watch.catch_up()
+            if call.watch.error is not None:
+                self._self_stop()
         return chunk
+
+    def _self_stop(self) -> None:
+        """Close a stream that no budget covers any more, and charge what was seen."""
+        with suppress(Exception):
+            getattr(self.__wrapped__, "close", _nothing)()
+        self._self_call.stream_ended(complete=False)
 
     async def _self_astep(self, step: Callable[..., Any], *args: Any) -> Any:
         call = self._self_call
+        if call.watch is not None and call.watch.error is not None:
+            raise call.watch.error
         call.sent = True
         handling = sys.exception()
         push(call.frame)
@@ -151,7 +168,27 @@ class _StandIn(wrapt.ObjectProxy[Any]):
         finally:
             suspend(call.frame)
         call.see(chunk)
+        if call.watch is not None and call.watch.due():
+            try:
+                await call.aend(call.watch.catch_up)
+            except BaseException as error:  # cancelled: nobody gets the chunk
+                await call.aend(partial(call.stream_failed, error, handling))
+                raise
+            if call.watch.error is not None:
+                await self._self_astop()
         return chunk
+
+    async def _self_astop(self) -> None:
+        call = self._self_call
+        wrapped = self.__wrapped__
+        try:
+            with suppress(Exception):
+                close: Any = getattr(wrapped, "aclose", None) or getattr(wrapped, "close", _nothing)
+                closing = close()
+                if hasattr(type(closing), "__await__"):
+                    await closing
+        finally:
+            await call.aend(partial(call.stream_ended, complete=False))
 
     def __exit__(self, *exc: object) -> Any:
         try:
@@ -165,6 +202,10 @@ class _StandIn(wrapt.ObjectProxy[Any]):
             return await self.__wrapped__.__aexit__(*exc)
         finally:
             await call.aend(partial(call.stream_ended, complete=False))
+
+
+def _nothing() -> None:
+    """A stream that cannot be closed is only read no further."""
 
 
 class _Sync(_StandIn):

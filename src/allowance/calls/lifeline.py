@@ -85,7 +85,7 @@ class _Lifeline:
             charge = None if call is None else call.charge
             if charge is not None:
                 for store in charge.stores():
-                    holds.setdefault((store, charge.books.policy.ttl), []).append(charge.call_id)
+                    holds.setdefault((store, charge.books.policy.ttl), []).extend(charge.hold_ids())
         for (store, ttl), ids in holds.items():
             try:
                 store.renew(ids, ttl)

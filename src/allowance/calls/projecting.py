@@ -72,7 +72,7 @@ def no_quote(model: str) -> Quote:
     )
 
 
-def refusal(denied: Denial, quote: Quote, call_id: str) -> BudgetExceededError:
+def refusal(denied: Denial, quote: Quote, call_id: str, *, remedy: str = "") -> BudgetExceededError:
     """The error for a denial, with the refusing budget's figures and what can be done."""
     account = denied.account
     return BudgetExceededError(
@@ -88,7 +88,7 @@ def refusal(denied: Denial, quote: Quote, call_id: str) -> BudgetExceededError:
         model=quote.model,
         call_id=call_id,
         temporary=denied.temporary,
-        remedy=_remedy(account, quote),
+        remedy=remedy or _remedy(account, quote),
     )
 
 

@@ -64,6 +64,7 @@ class Frame:
         cost: nano-dollars charged through this frame.
         hooks: its own ``on_event`` hooks.
         tags: words that the entries of its calls bear.
+        on_overrun: ``"stop"`` where a stream that this budget does not cover any more is to be stopped.
         on_exceeded: what is tried for its calls where a budget is short; None: nothing.
     """
 
@@ -80,6 +81,7 @@ class Frame:
         "is_call",
         "layer",
         "on_exceeded",
+        "on_overrun",
         "open_inner",
         "payer",
         "tags",
@@ -96,6 +98,7 @@ class Frame:
         warn_at: float | None = None,
         tags: tuple[str, ...] = (),
         on_exceeded: Plan | None = None,
+        on_overrun: str | None = None,
         is_call: bool = False,
         layer: bool = False,
     ) -> None:
@@ -107,6 +110,7 @@ class Frame:
         self.tags = tags
         self.on_exceeded = on_exceeded
         self.layer = layer
+        self.on_overrun = on_overrun
         self.charge: weakref.ref[Charge] | None = None
         self.open_inner = 0
         self.charged_inner = 0

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import uuid4
 
+from allowance.calls.overrun import OnOverrun, check_on_overrun
 from allowance.calls.stack import Frame
 from allowance.calls.views import own_view, view_of
 from allowance.errors import ConfigurationError
@@ -46,7 +47,18 @@ class Given:
         ConfigurationError: one of them cannot be.
     """
 
-    __slots__ = ("books", "declared", "hooks", "kind", "label", "on_exceeded", "project", "tags", "warn_at")
+    __slots__ = (
+        "books",
+        "declared",
+        "hooks",
+        "kind",
+        "label",
+        "on_exceeded",
+        "on_overrun",
+        "project",
+        "tags",
+        "warn_at",
+    )
 
     def __init__(
         self,
@@ -62,18 +74,21 @@ class Given:
         kind: str,
         project: str | None,
         on_exceeded: Plan | None,
+        on_overrun: OnOverrun,
         on_event: Hook | None,
         warn_at: float | None,
         books: Books | None,
     ) -> None:
         check_callables(on_event=on_event)
         _check_warn_at(warn_at)
+        check_on_overrun(on_overrun)
         named = patterns(models)
         self.declared = declaration(limit, duration, align, timezone, uncapped, named)
         self.label = label_for(label, named)
         self.tags = _tags(tags)
         self.kind = kind
         self.project = project
+        self.on_overrun = on_overrun
         self.on_exceeded = on_exceeded
         self.hooks = () if on_event is None else (on_event,)
         self.warn_at = warn_at
@@ -108,6 +123,7 @@ class Given:
             hooks=self.hooks,
             warn_at=self.warn_at,
             tags=self.tags,
+            on_overrun=self.on_overrun,
             on_exceeded=self.on_exceeded,
             is_call=is_call,
         )

@@ -56,6 +56,8 @@ class Tally:
     Attributes:
         finished: True once the provider has said that the reply is complete, or `end` was called.
         model: the model that the stream named, or None.
+        size: bytes of the text seen so far.
+        reports: how many chunks reported usage.
         reply_id: the id of the whole reply, which vendors give beside the model; or None.
     """
 
@@ -70,12 +72,16 @@ class Tally:
         "finished",
         "model",
         "reply_id",
+        "reports",
+        "size",
     )
 
     def __init__(self) -> None:
         self.finished = False
         self.model: str | None = None
         self.reply_id: str | None = None
+        self.size = 0
+        self.reports = 0
         self._texts: list[str] = []
         self._usage: dict[str, Any] = {}
         self._envelope: dict[str, Any] = {}
@@ -89,6 +95,7 @@ class Tally:
         if isinstance(chunk, str):
             if chunk:
                 self._texts.append(chunk)
+                self.size += _bytes(chunk)
             return
         fields = view(chunk)
         inner = _within(fields)
@@ -97,6 +104,7 @@ class Tally:
         pieces = texts_of(chunk)
         if pieces and not self._is_told_before(pieces, fields):
             self._texts.extend(pieces)
+            self.size += sum(map(_bytes, pieces))
         if self.model is None:
             self.model = model_of(chunk)
             if self.model is not None:
@@ -144,6 +152,7 @@ class Tally:
             return False
         if sum(map(len, pieces)) > sum(map(len, self._texts)):
             self._texts.clear()
+            self.size = 0
             return False
         return True
 
@@ -157,6 +166,7 @@ class Tally:
             if read is not None:
                 self._sum = read if self._sum is None else _added(self._sum, read)
             return
+        self.reports += 1
         self._usage.update(fresh)
         # Anthropic's first event, and a helper's snapshot before the end, have a start value for the output.
         kind = fields.get("type")
@@ -213,6 +223,10 @@ class Tally:
         return ended and not self._open
 
 
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def is_usage_alone(chunk: object) -> bool:
     """Whether this is the chunk that an OpenAI stream has only where it was asked for its usage."""
     fields = view(chunk)
@@ -247,9 +261,6 @@ def _reported(fields: View) -> tuple[Any, View]:
             holder = view(inner)
             if (usage := holder.get("usage")) is not None:
                 return usage, holder
-            meta = holder.get("meta")  # Cohere's first version
-            if meta is not None and view(meta).get("billed_units") is not None:
-                return meta, holder
             meta = holder.get("meta")  # Cohere's first version
             if meta is not None and view(meta).get("billed_units") is not None:
                 return meta, holder
