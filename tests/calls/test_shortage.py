@@ -19,6 +19,8 @@ from allowance.stores.memory import MemoryStore
 from tests.calls.support import (
     CALL,
     CHAT,
+    CLAUDE,
+    GEMINI,
     GPT_4O_IN,
     GPT_4O_OUT,
     HELD,
@@ -511,6 +513,22 @@ async def test_a_block_changes_the_sdks_calls_inside(
     assert [call.body["model"] for call in provider.calls] == [MINI, MINI]
     assert {entry.model for entry in lines(store, "alice")} == {MINI}
     assert books(store, "alice")[1] == 0
+
+
+def test_other_sdks_calls_are_changed_too(provider: Provider, store: MemoryStore) -> None:
+    ladder = [downgrade("claude-haiku-4-5"), clamp()]
+    with clients.anthropic_sync(provider) as claude, budget("alice", limit="0.0001", on_exceeded=ladder):
+        claude.messages.create(**CLAUDE)
+    (sent,) = provider.calls
+    assert sent.body["model"] == "claude-haiku-4-5"
+    assert 1 <= sent.body["max_tokens"] < 50
+    (entry,) = lines(store, "alice")
+    assert (entry.model, entry.amount) == ("claude-haiku-4-5", 10 * 1_000 + 5 * 5_000)
+    with budget("bob", limit="0.000300", on_exceeded=[downgrade("gemini-2.5-flash"), clamp()]):
+        client = clients.gemini(provider)
+        client.models.generate_content(**GEMINI)
+    assert "gemini-2.5-flash" in provider.calls[1].path
+    assert {entry.model for entry in lines(store, "bob")} == {"gemini-2.5-flash"}
 
 
 def test_of_nested_blocks_the_inner_ones_come_first(provider: Provider, gpt: openai.OpenAI) -> None:
