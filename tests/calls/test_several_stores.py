@@ -181,11 +181,14 @@ def test_an_inner_call_takes_over_the_outer_hold_where_both_have_one(file: File)
         held.append((books(file, "alice")[1], block.refresh().held))
         return inner()
 
-    with budget("alice", limit=usd(2 * HELD - 1)), budget(limit=usd(2 * HELD - 1)) as block:
+    told: list[str] = []
+    alice = budget("alice", limit=usd(2 * HELD - 1), on_event=lambda event: told.append(event.kind))
+    with alice, budget(limit=usd(2 * HELD - 1)) as block:
         outer()
         assert held == [(HELD, usd(HELD))] * 2
         assert (block.spent, block.held, block.cost) == (usd(CALL), 0, usd(CALL))
     assert books(file, "alice") == (CALL, 0)
+    assert told == ["reserved"] * 4 + ["settled"] * 2  # the outer hold was not released: it was replaced
 
 
 def test_an_inner_call_leaves_the_outer_hold_where_it_pays_nothing_itself(file: File) -> None:
