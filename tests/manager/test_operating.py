@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from allowance import BudgetManager, HoldConflictError, StoreUnavailableError, UnknownUserError
+from allowance.ledger.records import Ask, Scope
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import CALL, Clock, Flaky, reply, usd
 
@@ -38,6 +39,20 @@ def test_lines_of_removed_budgets_are_the_projects_still(manager: BudgetManager)
     manager.delete_user("alice")
     assert [(entry.key.name, entry.amount) for entry in manager.entries()] == [("alice", CALL)]
     assert list(manager.entries("alice")) == []
+
+
+def test_the_ledger_says_why_a_charge_was_given_back() -> None:
+    clock = Clock()
+    manager = BudgetManager("shop", store=MemoryStore(clock=clock))
+    manager.create_budget(1, "alice")
+    for name, reason in (("one", ""), ("other", "never sent")):
+        manager.store.reserve(Ask(name, (Scope(manager._key("alice")),), CALL, CALL, CALL, CALL, True, 1))
+        clock.forward(minutes=1)
+        assert manager.release(name, reason=reason) is not None
+    assert [entry.reason for entry in manager.entries("alice") if entry.amount < 0] == [
+        "released by hand",
+        "never sent",
+    ]
 
 
 @pytest.mark.parametrize("change", ["adjust", "add_budget"])
