@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -46,7 +47,7 @@ def file() -> File:
 
 
 def ask(messages: Any = MESSAGES, model: str = "gpt-4o", max_tokens: int = 50) -> Any:
-    return {"id": "chatcmpl-1", **reply()}
+    return {"id": f"chatcmpl-{uuid4()}", **reply()}  # what other tests settled is another reply
 
 
 async def test_one_that_does_io_is_asked_in_a_worker_thread_whichever_comes_first(file: File) -> None:
