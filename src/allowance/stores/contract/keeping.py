@@ -190,12 +190,27 @@ class KeepingContract(Bench):
         self.define(ALICE, 1000)
         self.spend("a", 10, model="gpt-4o")
         self.spend("b", 3)
+        self.spend("free", 0, model="free")
+        self.spend("d", 7, model="claude")
         assert self.store.adjust(ALICE, None, reason="reset").spent == 0
         assert self.store.model_costs(ALICE) == {}
         self.spend("c", 5, model="gpt-4o")
         assert self.store.model_costs(ALICE) == {"gpt-4o": 5}
-        resets = {entry.model: entry.amount for entry in self.store.entries(ALICE) if entry.reason}
-        assert resets == {"gpt-4o": -10, None: -3}
+        resets = [(entry.model, entry.amount) for entry in self.store.entries(ALICE) if entry.reason]
+        assert resets == [(None, -3), ("claude", -7), ("gpt-4o", -10)]
+
+    def test_r2_a_reset_of_nothing_is_a_line_too(self) -> None:
+        self.define(ALICE, 1000)
+        assert self.store.adjust(ALICE, None, reason="reset").spent == 0
+        lines = [(entry.kind, entry.amount, entry.reason) for entry in self.store.entries(ALICE)]
+        assert lines == [(EntryKind.ADJUSTMENT, 0, "reset")]
+
+    def test_r2_adjustments_that_cannot_be_are_refused(self) -> None:
+        self.define(ALICE, 1000)
+        for amount in (True, 10**19, -(10**19), "5", 1.5):
+            self.misuse(partial(self.store.adjust, ALICE, amount, reason="x", adjustment_id="one"))  # type: ignore[arg-type]  # bad on purpose
+        assert list(self.store.entries()) == []
+        assert self.store.adjust(ALICE, 5, reason="x", adjustment_id="one").spent == 5
 
     def test_r3_a_late_word_corrects_the_cost_of_the_model_that_was_charged(self) -> None:
         self.granted("a", amount=60)
