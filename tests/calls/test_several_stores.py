@@ -18,6 +18,7 @@ from allowance import (
     budget,
     budgeted,
 )
+from allowance.calls import lifeline
 from allowance.calls.settled import was_settled
 from allowance.ledger.records import Ask, Scope
 from allowance.stores.memory import MemoryStore
@@ -119,6 +120,35 @@ def test_events_are_told_of_all_once_all_are_charged(file: File) -> None:
     ]
     assert seen == [2 * CALL] * 3
     assert ("threshold", "block") in told
+
+
+def test_r6_what_a_refused_call_holds_in_a_store_that_went_away_goes_when_it_is_back(file: File) -> None:
+    server = File(rank=2)
+    with budget("alice", limit=1):
+        allowance.configure(store=server)
+        with budget("carol", limit=usd(HELD - 1)):
+            file.down.add("release")
+            with pytest.raises(BudgetExceededError):
+                budgeted()(ask)()
+            assert books(file, "alice") == (0, HELD)
+            file.down.clear()
+            lifeline.drain()
+    assert books(file, "alice") == (0, 0)
+
+
+def test_each_is_warned_at_its_own_part(file: File) -> None:
+    told: list[tuple[str, str]] = []
+
+    def hear(event: Event) -> None:
+        if event.kind == "threshold":
+            told.append((event.user, str(event.spent)))
+
+    alice = budget("alice", limit=usd(HELD + CALL), on_event=hear, warn_at=0.2)
+    with alice, budget("bob", limit=1, warn_at=0.00005):
+        budgeted()(ask)()
+        assert told == [("bob", str(usd(CALL)))]
+        budgeted()(ask)()
+        assert told == [("bob", str(usd(CALL))), ("alice", str(usd(2 * CALL)))]
 
 
 @pytest.mark.parametrize("tight", ["block", "alice"])

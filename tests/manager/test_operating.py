@@ -33,6 +33,13 @@ def test_the_label_of_the_main_budget_means_the_whole_user(manager: BudgetManage
     assert list(manager.statuses()) == []
 
 
+def test_a_user_with_labelled_budgets_alone_is_reset_too(manager: BudgetManager) -> None:
+    manager.set_budget("alice", 5, label="month")
+    manager.adjust("alice", 1, reason="x", label="month")
+    assert manager.reset_cost("alice")["user"] == {"total_budget": 5.0, "current_cost": 0.0, "model_cost": {}}
+    assert [budget.spent for budget in manager.status("alice")] == [0]
+
+
 def test_lines_of_removed_budgets_are_the_projects_still(manager: BudgetManager) -> None:
     manager.create_budget(1, "alice")
     manager.update_cost("alice", reply())

@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from allowance.errors import UnknownUserError
 from allowance.ledger.records import Declaration, EntryKind, Extra, HoldState, Posting, Scope, Terms
 from allowance.stores.contract.bench import ALICE, BOB, DAY, GPT, MINUTE, MONTH, START, TEAM, Bench, budget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from allowance.ledger.records import Account, AccountKey
 
 __all__ = ["KeepingContract"]
 
@@ -169,6 +175,23 @@ class KeepingContract(Bench):
         key = ALICE._replace(kind="deleted")
         self.misuse(lambda: self.define(key))
         self.misuse(lambda: self.reserve("a", budget(key), amount=1))
+
+    def test_r6_whatever_is_asked_of_a_budget_what_is_over_is_charged_first(self) -> None:
+        asked: dict[str, Callable[[AccountKey], Account | None]] = {
+            "account": self.store.account,
+            "family": lambda key: self.store.family(key)[0],
+            "define": lambda key: self.store.define(key, Declaration(limit=200)),
+            "adjust": lambda key: self.store.adjust(key, 0, reason="x"),
+            "extend": lambda key: self.store.extend(key, 5),
+            "remove": lambda key: self.store.remove(key)[0],
+        }
+        for name, ask in asked.items():
+            key = ALICE._replace(name=name)
+            self.granted(name, budget(key), amount=10)
+            self.clock.advance(15 * MINUTE)
+            account = ask(key)
+            assert account is not None, name
+            assert (account.spent, account.held) == (10, 0), name
 
     # -- costs by model ------------------------------------------------------------------------------
 
