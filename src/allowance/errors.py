@@ -141,7 +141,7 @@ def _refusal(error: BudgetExceededError, remedy: str) -> str:
 
 
 def _usd(amount: Decimal) -> str:
-    text = f"{amount.copy_abs():f}"
+    text = f"{amount.copy_abs():,f}"
     whole, _, decimals = text.partition(".")
     sign = "-" if amount < 0 else ""
     return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"

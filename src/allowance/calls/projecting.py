@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from allowance.errors import BudgetExceededError, UnknownModelError
+from allowance.ledger.times import to_datetime
 from allowance.money import to_usd
 from allowance.quotes.quote import Quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from allowance.calls.books import Books
     from allowance.calls.views import View
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from allowance.requests.request import Request
 
 __all__ = ["cheap_quote", "find_price", "no_quote", "refusal"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def find_price(books: Books, request: Request) -> Price | None:
@@ -94,7 +93,7 @@ def refusal(denied: Denial, quote: Quote, call_id: str, *, remedy: str = "") -> 
 
 def resets_at(account: Account) -> datetime | None:
     """When the account's window ends, or None if it never does."""
-    return None if account.window_end is None else EPOCH + timedelta(microseconds=account.window_end)
+    return None if account.window_end is None else to_datetime(account.window_end)
 
 
 def _remedy(account: Account, quote: Quote) -> str:

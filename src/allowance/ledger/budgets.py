@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from allowance.errors import ConfigurationError, HoldConflictError
 from allowance.ledger.accounts import amend, declare, extended, open_account, post, turn
@@ -12,6 +11,7 @@ from allowance.ledger.names import DELETED
 from allowance.ledger.records import EntryKind, Posting, Scope
 from allowance.ledger.sweeping import sweep
 from allowance.ledger.tables import Adjustment
+from allowance.ledger.times import to_datetime
 from allowance.money import MAX_NANOS, format_usd
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from allowance.ledger.tables import Tables
 
 __all__ = ["adjust", "define", "difference", "extend", "family", "look", "model_costs", "remove"]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def define(tables: Tables, key: AccountKey, given: Declaration, declared: bool, now: int) -> Account:
@@ -178,4 +176,4 @@ def _grave(tables: Tables, key: AccountKey, now: int) -> AccountKey:
 
 def _iso(at: int) -> str:
     """A time in words, as long as it must be: ``2026-12-01T00:00:00Z``."""
-    return (_EPOCH + timedelta(microseconds=at)).isoformat().replace("+00:00", "Z")
+    return to_datetime(at).isoformat().replace("+00:00", "Z")

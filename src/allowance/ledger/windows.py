@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from allowance.errors import ConfigurationError
+from allowance.ledger.times import micros_of, to_datetime
 
 if TYPE_CHECKING:
     from allowance.ledger.records import Alignment, Terms
@@ -24,9 +25,7 @@ FOREVER: Final = "forever"
 """Says in words what a duration of None says, where None means "not given": in a `Declaration`."""
 
 SECOND: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-LAST: Final = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST: Final = micros_of(datetime(9999, 12, 30, tzinfo=UTC))
 """The latest time that the ledger knows."""
 _MAX_MONTHS: Final = 12 * 1000
 _MAX_DAYS: Final = 365 * 1000
@@ -160,7 +159,7 @@ class _Windows(NamedTuple):
     created_at: int
 
     def first(self) -> int:
-        return self.created_at if self.align == "created" else _micros(self.anchor)
+        return self.created_at if self.align == "created" else micros_of(self.anchor)
 
     def start(self, index: int) -> int | None:
         """Where window ``index`` starts, or None past the end of the calendar."""
@@ -174,8 +173,8 @@ class _Windows(NamedTuple):
             if period.days:
                 # Naive, so that the days are added on the wall clock; then back to an instant.
                 wall = self.anchor.replace(tzinfo=None) + timedelta(days=index * period.days)
-                return _micros(wall.replace(tzinfo=self.zone, fold=0))
-            return _micros(_add_months(self.anchor, index * period.months))
+                return micros_of(wall.replace(tzinfo=self.zone, fold=0))
+            return micros_of(_add_months(self.anchor, index * period.months))
         except (OverflowError, ValueError):
             return None
 
@@ -217,8 +216,4 @@ def _add_months(anchor: datetime, months: int) -> datetime:
 
 
 def _local(at: int, zone: tzinfo) -> datetime:
-    return (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+    return to_datetime(at).astimezone(zone)

@@ -11,9 +11,9 @@ from allowance.ledger.accounts import turn
 from allowance.ledger.holds import Verdict, admit
 from allowance.ledger.models import applies
 from allowance.ledger.records import Ask, HoldState
+from allowance.ledger.times import micros_of, to_datetime
 from allowance.manager.reasons import reason
 from allowance.manager.records import BudgetAnswer, Explanation
-from allowance.manager.times import to_datetime, to_micros
 from allowance.manager.views import hold_status, status_of
 from allowance.money import MAX_NANOS, to_usd
 from allowance.requests import read
@@ -77,14 +77,13 @@ class _Question:
 
     def decide(self, accounts: Sequence[Account]) -> Verdict:
         """What a reserve would come to on these accounts."""
+        limited = [number for number, account in enumerate(accounts) if account.limit is not None]
         if self.unknown:
-            limited = [number for number, account in enumerate(accounts) if account.limit is not None]
             return Verdict(0, refused_by=limited[0] if limited else None)  # R10
         quote = self.quote
         amounts = (quote.floor, quote.amount, quote.ceiling, quote.expected)
         verdict = admit(accounts, Ask("explain", (), *amounts, quote.input_bounded, 1))
         if verdict.clamped and not self._affords(verdict.amount):
-            limited = [number for number, account in enumerate(accounts) if account.limit is not None]
             tightest = min(limited, key=lambda number: accounts[number].remaining or 0)
             return Verdict(quote.amount, refused_by=tightest, least=quote.amount)
         return verdict
@@ -159,5 +158,5 @@ def _all_fit_at(
         return None
     at = max(known)
     # A top-up that makes another budget admit it now may be over by then.
-    then = [turn(account, to_micros(at, what="the time"))._replace(held=0) for account in counting]
+    then = [turn(account, micros_of(at))._replace(held=0) for account in counting]
     return at if question.decide(then).refused_by is None else None

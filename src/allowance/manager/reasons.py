@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from allowance.money import format_usd, nanos_up
+
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
@@ -64,8 +66,7 @@ def _refuses(answer: BudgetAnswer, found: Explanation) -> str:
 
 
 def _usd(amount: Decimal) -> str:
-    whole, _, decimals = f"{amount.copy_abs():,f}".partition(".")
-    return f"{'-' if amount < 0 else ''}${whole}.{decimals.ljust(2, '0')}"
+    return format_usd(nanos_up(amount))
 
 
 def _time(at: datetime) -> str:

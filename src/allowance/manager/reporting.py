@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from allowance.errors import ConfigurationError
 from allowance.ledger.names import DELETED
 from allowance.ledger.records import EntryKind
+from allowance.ledger.times import to_datetime
 from allowance.ledger.windows import parse_zone, window_at
 from allowance.manager.records import ReportRow, WindowSummary
 from allowance.manager.sums import Sum
-from allowance.manager.times import to_datetime
 from allowance.money import to_usd
 
 if TYPE_CHECKING:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, TypeAlias
+from datetime import UTC, datetime, tzinfo
+from typing import TypeAlias
 
 from allowance.errors import ConfigurationError
+from allowance.ledger.times import micros_of
+from allowance.ledger.windows import LAST
 
-__all__ = ["Moment", "to_datetime", "to_micros"]
+__all__ = ["Moment", "to_micros"]
 
 Moment: TypeAlias = datetime | str | float | int
 """A datetime, a text in ISO 8601, or seconds since 1970; what names no time zone is in UTC."""
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def to_micros(moment: Moment, *, what: str, zone: tzinfo = UTC) -> int:
@@ -27,7 +24,7 @@ def to_micros(moment: Moment, *, what: str, zone: tzinfo = UTC) -> int:
         ConfigurationError: for what is no time, or one that is not between the years 1970 and 9999.
     """
     if isinstance(moment, (int, float)) and not isinstance(moment, bool):
-        if not math.isfinite(moment) or not 0 <= moment < _LAST.timestamp():
+        if not 0 <= moment * 1_000_000 < LAST:
             raise _refused(moment, what)
         return round(moment * 1_000_000)
     if isinstance(moment, str):
@@ -39,14 +36,10 @@ def to_micros(moment: Moment, *, what: str, zone: tzinfo = UTC) -> int:
         raise _refused(moment, what)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    if not EPOCH <= moment < _LAST:
+    micros = micros_of(moment)
+    if not 0 <= micros < LAST:
         raise _refused(moment, what)
-    return (moment - EPOCH) // _MICROSECOND
-
-
-def to_datetime(micros: int) -> datetime:
-    """The aware datetime, in UTC, of microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=micros)
+    return micros
 
 
 def _refused(moment: object, what: str) -> ConfigurationError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from allowance.ledger.records import HoldState
+from allowance.ledger.times import to_datetime
 from allowance.manager.records import BudgetStatus, HoldStatus, TopUp
-from allowance.manager.times import to_datetime
 from allowance.money import to_usd
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from allowance.cli.inputs import add_user, open_manager
 from allowance.cli.lookup import family_of
 from allowance.cli.words import budget_name, moment, span, to_copy, until, usd
 from allowance.ledger.names import account_key
+from allowance.ledger.times import to_datetime
 from allowance.manager.reporting import windows_of
-from allowance.manager.times import to_datetime
 from allowance.money import format_usd, to_usd
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _show_holds(holds: Iterable[HoldStatus], console: Console) -> None:
 
 
 def _key(status: BudgetStatus) -> AccountKey:
-    return account_key(status.project, status.kind, status.user)._replace(label=status.label)
+    return account_key(status.project, status.kind, status.user, status.label)
 
 
 def _costs(manager: BudgetManager, status: BudgetStatus) -> dict[str | None, Decimal]:
