@@ -22,7 +22,7 @@ import pytest
 import allowance
 from allowance import BudgetExceededError, BudgetManager, ConfigurationError, UnknownUserError
 from allowance.stores.memory import MemoryStore
-from tests.calls.support import ROOT, Clock, usd
+from tests.calls.support import CALL, GPT_4O_IN, HELD, MESSAGES, ROOT, Clock, usd
 from tests.manager.support import saves_done
 from tests.manager.test_beside_litellm import IMPROVEMENTS, reply
 from tests.provider import Provider
@@ -55,6 +55,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "`projected_cost`": (
         *("projection", "projection with an output cap", "projection of parts"),
         *("projection of a tool's message", "test_projections_count_tools"),
+        "test_projections_are_of_what_is_sent_and_of_a_capped_output",
     ),
     "`update_cost` with texts": ("texts", "an empty text"),
     "... with texts and a reply": ("texts beside a reply",),
@@ -278,7 +279,16 @@ def test_months_are_28_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert (ours.get_current_cost("alice") > 0) is left_of_ours
 
 
-def test_projections_count_tools(here: Path, manager: BudgetManager) -> None:
+def test_projections_are_of_what_is_sent_and_of_a_capped_output(manager: BudgetManager) -> None:
+    manager.create_budget(10, "alice")
+    manager.update_cost("alice", reply("gpt-4o", 10, 5))
+    for more, projected in (({}, 9 * GPT_4O_IN), ({"max_tokens": 50}, HELD)):
+        total = manager.projected_cost("gpt-4o", MESSAGES, "alice", **more)
+        assert total == float(usd(CALL + projected))
+    assert manager.get_current_cost("alice") == float(usd(CALL))
+
+
+def test_projections_count_tools(manager: BudgetManager) -> None:
     function = {"name": "weather", "description": "Tells the weather " * 50, "parameters": {"type": "object"}}
     tools = [{"type": "function", "function": function}]
     manager.create_budget(10, "alice")
