@@ -24,8 +24,7 @@ __all__ = ["projection", "receipt"]
 
 def projection(books: Books, model: str, messages: Any, call: Mapping[str, Any]) -> int:
     """Nano-dollars of a call: of its input, and where its output is capped of all that it may put out."""
-    projected = quote(model=model, books=books, **{"messages": messages, **call})
-    return projected.amount if projected.capped else projected.floor
+    return quote(model=model, books=books, **{"messages": messages, **call}).floor
 
 
 def receipt(
