@@ -16,6 +16,7 @@ from allowance.cli.words import (
     clean,
     cut,
     moment,
+    name_in_copies,
     option,
     pad,
     span,
@@ -154,6 +155,7 @@ def test_widths() -> None:
 
 
 def test_names_and_commands_to_copy() -> None:
+    name_in_copies(store=None, project=None)  # what a test before named
     assert budget_name("user", "alice") == "alice"
     assert budget_name("team", "red", "month") == "team red [month]"
     assert (

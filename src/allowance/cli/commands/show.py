@@ -215,23 +215,28 @@ def _windows(manager: BudgetManager, status: BudgetStatus, *, whole: bool) -> li
 
 
 def _latest(manager: BudgetManager, status: BudgetStatus) -> list[Entry]:
-    """The latest lines: a long ledger is not read from its beginning."""
+    """The latest lines: a long ledger is not read from its beginning.
+
+    A reset stands at the start of its window, however late it was made.
+    """
     now = datetime.now(UTC)
-    latest: deque[Entry] = deque(maxlen=_FEW)
+    whose: dict[str, Any] = {"kind": status.kind, "label": status.label}
+    start = status.window_start
+    resets = manager.entries(status.user, since=start, until=start + timedelta(microseconds=1), **whose)
+    lines = {entry.seq: entry for entry in deque(resets, maxlen=_FEW)}
     for reach in _REACHES:
         since = None if reach is None else now - reach
-        latest = deque(
-            manager.entries(status.user, kind=status.kind, label=status.label, since=since), maxlen=_FEW
-        )
-        if len(latest) == _FEW:
+        latest = deque(manager.entries(status.user, since=since, **whose), maxlen=_FEW)
+        if len(latest) == _FEW or reach is None:
+            lines |= {entry.seq: entry for entry in latest}
             break
-    return list(latest)
+    return [lines[seq] for seq in sorted(lines)][-_FEW:]
 
 
 def _show_latest(entries: Iterable[Entry], console: Console) -> None:
     rows = [
         (
-            f"  {moment(to_datetime(entry.at))}",
+            f"  {moment(to_datetime(entry.posted_at))}",
             format_usd(entry.amount),
             str(entry.kind),
             entry.model or "-",
