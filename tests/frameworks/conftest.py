@@ -22,6 +22,21 @@ os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
 QUIET = pytest.mark.filterwarnings("ignore")
 
 
+MODULES = {
+    "test_instructor.py": "instructor",
+    "test_langchain.py": "langchain_openai",
+    "test_llama_index.py": "llama_index.llms.openai",
+    "test_openai_agents.py": "agents",
+    "test_pydantic_ai.py": "pydantic_ai",
+}
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    module = MODULES[request.path.name]
+    pytest.importorskip(module, reason=f"{module} is not here: pip install -e '.[test,frameworks]'")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "frameworks" in item.path.parts:

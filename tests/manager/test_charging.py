@@ -123,6 +123,17 @@ def test_litellms_reply_from_its_cache_costs_nothing(manager: BudgetManager) -> 
     assert spent(manager) == 0
 
 
+def test_of_a_cached_reply_and_a_paid_one_the_paid_one_is_charged(manager: BudgetManager) -> None:
+    usage = litellm.Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
+    cached = litellm.ModelResponse(model="gpt-4o", usage=usage)
+    cached._hidden_params = {"cache_hit": True}
+    manager.update_cost("alice", [cached, reply()])
+    [entry] = manager.entries("alice")
+    assert (entry.amount, entry.reason) == (CALL, "")
+    manager.update_cost("alice", cached)
+    assert [entry.reason for entry in manager.entries("alice")] == ["", "answered from a cache"]
+
+
 # -- texts ---------------------------------------------------------------------------------------------
 
 

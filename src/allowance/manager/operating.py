@@ -28,7 +28,7 @@ __all__ = ["Operations"]
 
 
 class Operations(Bound):
-    """Questions and changes of an operator. Amounts are Decimals of US dollars."""
+    """Questions and changes of an operator. Amounts are Decimals of US dollars, but for `entries`."""
 
     def status(self, user: str | int, *, kind: str = "user") -> tuple[BudgetStatus, ...]:
         """All budgets of a user as they stand now, the main one first, then by label.
@@ -187,7 +187,8 @@ class Operations(Bound):
     ) -> Iterator[Entry]:
         """Lines of the ledger with ``since <= at < until``, as they were posted.
 
-        Those of one budget, or of all in this project, removed ones too. A time without a zone is in UTC.
+        Those of one budget, or of all in this project, removed ones too. A time without a zone is in UTC. They
+        are the ledger's own: their amounts are nano-dollars, their times microseconds since 1970.
         """
         lifeline.catch_up()
         key = None if user is None else self._key(user, kind, label)
