@@ -187,8 +187,8 @@ class Operations(Bound):
     ) -> Iterator[Entry]:
         """Lines of the ledger with ``since <= at < until``, as they were posted.
 
-        Those of one budget, or of all in this project, removed ones too. A time without a zone is in UTC. They
-        are the ledger's own: their amounts are nano-dollars, their times microseconds since 1970.
+        Those of one budget, or of all in this project, removed ones too. A time without a zone is in UTC.
+        Lines are as the ledger has them: amounts in nano-dollars, times in microseconds since 1970.
         """
         lifeline.catch_up()
         key = None if user is None else self._key(user, kind, label)
