@@ -107,6 +107,20 @@ def test_chunks_with_a_usage_each_are_one_reply_by_their_id(manager: BudgetManag
     assert spent(manager) == usd(10 * 1_250 + 5 * 10_000)
 
 
+def test_replies_with_ids_of_their_own_are_several_though_one_was_cut(manager: BudgetManager) -> None:
+    replies = [
+        {
+            "response_id": name,
+            "model_version": "gemini-2.5-pro",
+            "candidates": [{"content": {"parts": [{"text": "hi"}]}, "finish_reason": ended}],
+            "usage_metadata": {"prompt_token_count": 10, "candidates_token_count": 5},
+        }
+        for name, ended in (("one", None), ("two", "STOP"))
+    ]
+    manager.update_cost("alice", replies)
+    assert spent(manager) == usd(2 * (10 * 1_250 + 5 * 10_000))
+
+
 def test_a_real_stream_of_chunks(manager: BudgetManager, provider: Provider) -> None:
     with clients.openai_sync(provider) as client:
         options = {"stream": True, "stream_options": {"include_usage": True}}

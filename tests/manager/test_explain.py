@@ -253,6 +253,16 @@ def test_a_stranger(manager: BudgetManager) -> None:
     assert not ready.is_valid_user("nobody")
 
 
+def test_r11_the_main_budget_that_a_first_call_would_make_is_asked_too() -> None:
+    manager = BudgetManager("shop", client_type="memory", default_limit=usd(HELD - 1))
+    manager.set_budget("alice", 5, label="month")
+    said = manager.explain("alice", **CHAT)
+    assert [(answer.budget.label, answer.fits) for answer in said.budgets] == [("", False), ("month", True)]
+    assert [budget.label for budget in manager.status("alice")] == ["month"]
+    with pytest.raises(BudgetExceededError):
+        manager.budgeted(user="alice")(lambda **kwargs: reply())(**CHAT)
+
+
 def test_messages_without_a_model_are_refused(manager: BudgetManager) -> None:
     manager.create_budget(1, "alice")
     with pytest.raises(ConfigurationError, match="model"):

@@ -91,6 +91,17 @@ def test_the_present_window_shows_what_the_budget_shows_after_its_terms_changed(
     assert present.spent == manager.status("alice")[0].spent == usd(3 * CALL)
 
 
+def test_windows_that_would_reach_back_before_all_calendars_have_no_end(manager: BudgetManager) -> None:
+    manager.create_budget(10, "alice", "daily", MORNING - timedelta(days=2))
+    spend(manager, "alice")
+    scopes = (Scope(manager._key("alice")),)
+    long_ago = int((MORNING - timedelta(days=9)).timestamp()) * 1_000_000
+    manager.store.settle(Posting("imported", CALL, scopes, "gpt-4o", at=long_ago))
+    manager.set_budget("alice", duration="1000y")
+    closed, present = manager.history("alice")
+    assert (closed.spent, closed.end, present.spent) == (usd(CALL), None, usd(CALL))
+
+
 def test_what_was_entered_by_hand_is_told_apart(manager: BudgetManager) -> None:
     manager.create_budget(10, "alice")
     spend(manager, "alice")
