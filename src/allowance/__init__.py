@@ -170,7 +170,7 @@ def _make_ready() -> None:
     _import_module("allowance.manager")
     _import_module("allowance.calls.threads").carry_budgets()
     if _os.environ.get("ALLOWANCE_INSTRUMENT", "1") != "0":
-        meter = _import_module("allowance.calls.metering").SdkMeter()
+        meter = _import_module("allowance.calls.sdk_meter").SdkMeter()
         _import_module("allowance.sdks").instrument(meter)
 
 

@@ -9,7 +9,7 @@ import pytest
 import allowance
 from allowance import sdks
 from allowance.calls import books, call, lifeline, process, ready
-from allowance.calls.metering import SdkMeter
+from allowance.calls.sdk_meter import SdkMeter
 from allowance.calls.stack import replace_stack
 from allowance.manager import configuring as manager
 from allowance.stores.memory import MemoryStore

@@ -12,7 +12,7 @@ from typing import Any
 
 import wrapt
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks import current
 from allowance.sdks.points import AttributePoint, metered
 from allowance.sdks.stainless import Endpoint, base_client_points

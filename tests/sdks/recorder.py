@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 on: ContextVar[bool] = ContextVar("on", default=True)

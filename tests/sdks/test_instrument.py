@@ -20,7 +20,7 @@ import wrapt
 from google.genai import chats, models
 
 from allowance import sdks
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks import current
 from allowance.sdks.points import AttributePoint, CellPoint, MissingPointError, metered
 from allowance.sdks.registry import _SDKS

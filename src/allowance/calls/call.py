@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from allowance.calls.books import Books
-    from allowance.calls.meter import Asking
     from allowance.calls.overrun import Watch
+    from allowance.calls.sdk_call import Asking
     from allowance.calls.stack import Frame
     from allowance.replies import Tally
     from allowance.requests import Request

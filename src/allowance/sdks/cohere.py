@@ -20,7 +20,7 @@ from allowance.sdks.points import AttributePoint, Read, Wrapper
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
-    from allowance.calls.meter import Meter, SdkCall
+    from allowance.calls.sdk_call import Meter, SdkCall
     from allowance.sdks.points import Point
 
 __all__ = ["NOT_METERED", "POINTS"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from allowance.calls.meter import Meter
+    from allowance.calls.sdk_call import Meter
 
 __all__ = ["active_meter", "set_meter"]
 

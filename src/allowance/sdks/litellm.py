@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks.points import CellPoint, Read
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks.points import AttributePoint, Read, metered
 
 if TYPE_CHECKING:

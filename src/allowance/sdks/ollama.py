@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks.points import AttributePoint, metered
 
 if TYPE_CHECKING:

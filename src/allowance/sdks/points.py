@@ -15,7 +15,7 @@ from allowance.sdks import current
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from allowance.calls.meter import SdkCall
+    from allowance.calls.sdk_call import SdkCall
 
 __all__ = ["AttributePoint", "CellPoint", "MissingPointError", "Point", "Read", "Wrapper", "metered"]
 

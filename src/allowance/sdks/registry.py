@@ -28,7 +28,7 @@ from allowance.sdks.points import MissingPointError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from allowance.calls.meter import Meter
+    from allowance.calls.sdk_call import Meter
     from allowance.sdks.points import Point
 
 __all__ = ["Coverage", "coverage", "instrument", "uninstrument"]

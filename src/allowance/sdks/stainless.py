@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from allowance.calls.meter import SdkCall
+from allowance.calls.sdk_call import SdkCall
 from allowance.sdks.asking import asking_for
 from allowance.sdks.points import AttributePoint, metered
 

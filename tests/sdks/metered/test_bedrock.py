@@ -10,7 +10,7 @@ import pytest
 
 import allowance
 from allowance import BudgetExceededError, budget, sdks
-from allowance.calls.metering import SdkMeter
+from allowance.calls.sdk_meter import SdkMeter
 from tests.calls.support import books, lines
 
 from .support import WAYS, check, refused, run

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from allowance import BudgetExceededError, budget, sdks
-from allowance.calls.metering import SdkMeter
+from allowance.calls.sdk_meter import SdkMeter
 from tests.calls.support import MESSAGES, books
 
 from .support import WAYS, arefused, arun, check, refused, run

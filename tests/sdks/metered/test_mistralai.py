@@ -9,7 +9,7 @@ import pytest
 
 import allowance
 from allowance import BudgetExceededError, Price, budget, sdks
-from allowance.calls.metering import SdkMeter
+from allowance.calls.sdk_meter import SdkMeter
 from tests.calls.support import MESSAGES, books
 
 from .support import WAYS, arefused, arun, check, refused, run

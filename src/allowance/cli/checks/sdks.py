@@ -35,7 +35,7 @@ _MODULES: Final = {
 _PATIENCE: Final = 60
 _PROGRAM: Final = """
 import importlib, json, sys
-from allowance.calls.metering import SdkMeter
+from allowance.calls.sdk_meter import SdkMeter
 from allowance.sdks import coverage, instrument
 instrument(SdkMeter())
 for name in sys.argv[1].split():

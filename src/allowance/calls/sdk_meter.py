@@ -14,13 +14,13 @@ from allowance.requests import Request, read
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from allowance.calls.meter import Asking, SdkCall
+    from allowance.calls.sdk_call import Asking, SdkCall
 
 __all__ = ["SdkMeter"]
 
 
 class SdkMeter:
-    """The `allowance.calls.meter.Meter`: runs the calls of patched SDKs under the budgets in force."""
+    """The `allowance.calls.sdk_call.Meter`: runs the calls of patched SDKs under the budgets in force."""
 
     def active(self) -> bool:
         """Whether a budget applies here. Beneath an SDK that is metered itself none does: it is one call."""
