@@ -8,32 +8,27 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from allowance.calls import lifeline, process
-from allowance.calls.events import send
+from allowance.calls.extras import Extras
 from allowance.calls.groups import groups_of
 from allowance.calls.ids import new_id, owner
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.calls.refuser import Refuser
-from allowance.errors import (
-    BudgetError,
-    BudgetExceededError,
-    HoldConflictError,
-    StoreUnavailableError,
-    UnknownModelError,
-)
+from allowance.calls.telling import Teller, hooks_of
+from allowance.calls.writing import settle, write
+from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
 from allowance.ledger.records import Ask, Denial, Posting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from allowance.calls.books import Books
-    from allowance.calls.events import EventKind, Hook
     from allowance.calls.groups import Group
     from allowance.calls.settled import Payee
     from allowance.calls.stack import Frame
-    from allowance.ledger.records import Account, Grant, Hold, Settlement
+    from allowance.ledger.records import Account, Grant, Settlement
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
     from allowance.replies.usage import Usage
@@ -41,9 +36,6 @@ if TYPE_CHECKING:
     from allowance.stores.base import Store
 
 __all__ = ["Charge"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 log = logging.getLogger("allowance")
 
@@ -58,20 +50,20 @@ class Charge:
         cap: the output cap that must go into the call, where the clamp policy set one; else None.
         refuser: the budget that refused the last attempt to reserve; None where none did.
         replaced: an inner metered call has taken over this charge's hold.
+        tags: what marks it in the ledger.
+        teller: tells the hooks; None where there are none.
     """
 
     __slots__ = (
         "__weakref__",
         "_cheap",
+        "_extras",
         "_groups",
-        "_hooks",
-        "_more",
         "_open",
         "_outside",
         "_price",
         "_provider",
         "_request",
-        "_tags",
         "books",
         "call_id",
         "cap",
@@ -80,6 +72,8 @@ class Charge:
         "quote",
         "refuser",
         "replaced",
+        "tags",
+        "teller",
     )
 
     def __init__(
@@ -97,12 +91,13 @@ class Charge:
         self._price: Price | None = None
         self._request: Request | None = None
         self._groups = groups_of(frames)
-        self._hooks, self._tags = _hooks_and_tags(books, frames)
+        hooks = hooks_of(books, frames)
+        self.teller = Teller(hooks, model, books.policy.warn_at) if hooks else None
+        self.tags = _tags_of(frames)
         # The decorated calls that this one is made inside.
         self._outside = [frame for frame in frames[:-1] if frame.is_call]
         self._cheap = 0
-        # Further holds beside the first, of a stream that costs more: their ids, and what they hold.
-        self._more: dict[str, int] = {}
+        self._extras: Extras | None = None  # once a stream costs more than the first hold
         # Whoever takes the token ends the charge: list.pop is atomic, and needs no lock in a finalizer.
         self._open: list[None] = []
 
@@ -145,7 +140,8 @@ class Charge:
         quote = self.books.quoting.quote(request, self._price)
         denied = self._hold(quote) or self._clamp(request, quote)
         if denied is not None:
-            self._tell("denied", [denied.account], denied.amount)
+            if self.teller is not None:
+                self.teller.tell("denied", [denied.account], denied.amount)
             raise refusal(denied, quote, self.call_id)
 
     def _reserve_unpriced(self, request: Request) -> None:
@@ -156,9 +152,14 @@ class Charge:
         self.release("no price is known for the model")
         self.books.catalogue.find(request.model, provider=request.provider)  # raises, naming what is near
 
+    def _begin(self) -> None:
+        self.call_id = new_id()
+        if self.teller is not None:
+            self.teller.call_id = self.call_id
+
     def _hold(self, quote: Quote) -> Denial | None:
         """Reserve in store after store; a refusal lets the earlier ones go (R4)."""
-        self.call_id = new_id()
+        self._begin()
         self.quote = quote
         outer = _outer_charge(self.frames)
         tried: list[Group] = []
@@ -170,7 +171,8 @@ class Charge:
                     tried.pop()
                     self._undo(tried)
                     self.refuser = _refuser(group, outcome, quote, outer)
-                    self._tell_expired(outcome.expired, [outcome.account, *group.accounts()])
+                    if self.teller is not None:
+                        self.teller.expired(outcome.expired, [outcome.account, *group.accounts()])
                     return outcome
                 if outcome is not None:
                     group.granted(outcome)
@@ -196,7 +198,7 @@ class Charge:
             self.books.policy.ttl,
             replacing,
             self.model,
-            self._tags,
+            self.tags,
             owner(),
         )
         try:
@@ -229,24 +231,9 @@ class Charge:
                 continue
             if grant.replaced and outer is not None:
                 outer.gave_up(group.store)
-            if not self._hooks:
-                continue
-            self._tell_expired(grant.expired, grant.accounts)
-            self._tell("reserved", grant.accounts, grant.amount)
-
-    def _tell_expired(self, holds: Sequence[Hold], accounts: Sequence[Account]) -> None:
-        """Tell of holds whose term was found to be over on the way, where they lay on these accounts."""
-        for hold in holds:
-            named = {key for key, _ in hold.windows}
-            concerned = list({account.key: account for account in accounts if account.key in named}.values())
-            self._tell(
-                "expired",
-                concerned,
-                hold.charged,
-                call_id=hold.hold_id,
-                model=hold.model,
-                unconfirmed=True,
-            )
+            if self.teller is not None:
+                self.teller.expired(grant.expired, grant.accounts)
+                self.teller.tell("reserved", grant.accounts, grant.amount)
 
     def _clamp(self, request: Request, quote: Quote) -> Denial | None:
         """Find the output cap that the grants afford; a Denial where not even one token fits."""
@@ -303,11 +290,11 @@ class Charge:
     def held(self) -> int:
         """Nano-dollars that are held for it: where stores differ, the least."""
         grants = [group.grant.amount for group in self._groups if group.grant is not None]
-        return min(grants, default=0) + sum(self._more.values())
+        return min(grants, default=0) + self._more()
 
     def hold_ids(self) -> list[str]:
         """The ids of all its holds."""
-        return [self.call_id, *self._more]
+        return [self.call_id] if self._extras is None else [self.call_id, *self._extras.amounts]
 
     def cost(self, usage: Usage) -> int:
         """What this usage costs, in nano-dollars."""
@@ -318,49 +305,17 @@ class Charge:
 
         It is a hold of its own beside the first, which goes when the call is settled.
         """
-        more_id = f"{self.call_id}+{len(self._more) + 1}"
-        self._more[more_id] = 0  # known first: an ending that comes in between lets it go, and so refuses it
-        if not self._open:
-            return None
-        amounts: list[int] = []
-        asked: list[Group] = []
-        for group in self._groups:
-            if group.grant is None:
-                continue
-            ask = Ask(
-                more_id,
-                group.scopes,
-                *(least, want, want, least),
-                False,
-                self.books.policy.ttl,
-                None,
-                self.model,
-                self._tags,
-                owner(),
-            )
-            asked.append(group)
-            outcome = group.store.reserve(ask)
-            if isinstance(outcome, Denial):
-                for earlier in asked[:-1]:
-                    self._write(earlier, earlier.store.release, more_id, reason="refused by another budget")
-                return outcome
-            amounts.append(outcome.amount)
-            group.saw(outcome.accounts)
-            self._tell("reserved", outcome.accounts, outcome.amount, reason="the stream costs more")
-        self._more[more_id] = min(amounts, default=0)
-        return None
+        if self._extras is None:
+            self._extras = Extras(self, self._groups)
+        return self._extras.hold(least, want)
 
     def stopped(self, denied: Denial) -> None:
         """Tell that its stream is stopped, because this budget does not cover more of it."""
-        self._tell("denied", [denied.account], denied.amount, reason="the stream was stopped")
+        if self.teller is not None:
+            self.teller.tell("denied", [denied.account], denied.amount, reason="the stream was stopped")
 
-    def _let_more_go(self) -> None:
-        for more_id in list(self._more):
-            for group in self._groups:
-                self._write(group, group.store.release, more_id, reason="its call is over")
-        if self._more:
-            for group in self._groups:
-                group.look()
+    def _more(self) -> int:
+        return 0 if self._extras is None else sum(self._extras.amounts.values())
 
     # -- settle --------------------------------------------------------------------------------------
 
@@ -379,7 +334,7 @@ class Charge:
 
     def settle_afterwards(self, usage: Usage) -> None:
         """Post what a call cost that was never reserved."""
-        self.call_id = new_id()
+        self._begin()
         self._open = [None]
         for frame in self._outside:
             frame.inner_began()
@@ -405,10 +360,12 @@ class Charge:
             grant, group.grant = group.grant, None
             if grant is None:
                 continue
-            self._write(group, group.store.release, self.call_id, reason=reason)
+            write(group.store, group.store.release, self.call_id, reason=reason)
             group.look()
-            self._tell("released", group.accounts(), grant.amount, reason=reason)
-        self._let_more_go()
+            if self.teller is not None:
+                self.teller.tell("released", group.accounts(), grant.amount, reason=reason)
+        if self._extras is not None:
+            self._extras.let_go()
 
     def gave_up(self, store: Store) -> None:
         """Note that a metered call inside has taken over the hold in this store."""
@@ -470,80 +427,32 @@ class Charge:
                 unconfirmed,
                 usage is not None and usage.counted,
                 reason,
-                self._tags,
+                self.tags,
             )
-            written.append((group, self._write(group, _settle, group.store, posting)))
-        self._let_more_go()  # only now: between the two the budget must not look emptier than it is
+            written.append((group, write(group.store, settle, group.store, posting)))
+        if self._extras is not None:
+            self._extras.let_go()  # only now: between the two the budget must not look emptier than it is
         if not in_process:
             process.count(amount)
         for group, settled in written:  # every account is charged before anybody hears of any
-            if settled is None:
-                self._tell("failed", group.accounts(), amount, unconfirmed=unconfirmed)
-            else:
-                self._posted(group, settled, unconfirmed=unconfirmed, reason=reason)
-
-    def _posted(self, group: Group, settled: Settlement, *, unconfirmed: bool, reason: str) -> None:
-        group.saw(settled.accounts)
-        if not self._hooks:
-            return
-        self._tell("settled", settled.accounts, settled.amount, unconfirmed=unconfirmed, reason=reason)
-        overrun = settled.overrun - sum(self._more.values())
-        if overrun > 0:
-            self._tell("overrun", settled.accounts, overrun, unconfirmed=unconfirmed)
-        for account in settled.accounts:
-            view = group.view(account.key)
-            if view is None:
+            if settled is not None:
+                group.saw(settled.accounts)
+            if self.teller is None:
                 continue
-            for named, warn_at in group.warnings:
-                part = self.books.policy.warn_at if warn_at is None else warn_at
-                if named.family is view.family and view.crossed(account, settled.posted, part):
-                    self._tell("threshold", [account], account.spent)
-
-    def _write(self, group: Group, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Do a write that must not fail the caller: what a store does not take is tried again later."""
-        try:
-            return write(*args, **kwargs)
-        except StoreUnavailableError as error:
-            log.warning("%s did not take a write; it will be tried again. %s", group.store.url, error)
-            lifeline.retry(group.store, partial(write, *args, **kwargs))
-        except Exception:  # whatever it is (a store may be the user's own), the reply was paid for
-            log.exception("%s refused to write what a paid call cost.", group.store.url)
-        return None
-
-    def _tell(
-        self,
-        kind: EventKind,
-        accounts: Sequence[Account],
-        amount: int,
-        *,
-        call_id: str | None = None,
-        model: str | None = None,
-        unconfirmed: bool = False,
-        reason: str = "",
-    ) -> None:
-        if self._hooks:
-            send(
-                self._hooks,
-                kind,
-                accounts,
-                call_id=call_id or self.call_id,
-                amount=amount,
-                model=self.model if call_id is None else model,
-                unconfirmed=unconfirmed,
-                reason=reason,
-            )
+            if settled is None:
+                self.teller.tell("failed", group.accounts(), amount, unconfirmed=unconfirmed)
+            else:
+                more = self._more()
+                self.teller.settled(group, settled, more=more, unconfirmed=unconfirmed, reason=reason)
 
 
-def _hooks_and_tags(books: Books, frames: Iterable[Frame]) -> tuple[tuple[Hook, ...], tuple[str, ...]]:
-    """What the frames ask for together, outermost first, each once."""
-    hooks = books.policy.on_event
+def _tags_of(frames: Iterable[Frame]) -> tuple[str, ...]:
+    """The tags of all frames, outermost first, each once."""
     tags: tuple[str, ...] = ()
     for frame in frames:
-        if frame.hooks:
-            hooks += tuple(hook for hook in frame.hooks if hook not in hooks)
         if frame.tags:
             tags += tuple(tag for tag in frame.tags if tag not in tags)
-    return hooks, tags
+    return tags
 
 
 def _outer_charge(frames: Sequence[Frame]) -> Charge | None:
@@ -560,15 +469,3 @@ def _refuser(group: Group, denied: Denial, quote: Quote, outer: Charge | None) -
     least = {"reserve": quote.ceiling, "refuse": quote.amount}.get(account.terms.uncapped, quote.floor)
     freed = 0 if outer is None else outer.held_on(account, group.store)
     return Refuser(group.store, account, denied.amount, least, denied.temporary, freed)
-
-
-def _settle(store: Store, posting: Posting) -> Settlement:
-    """Post a cost, under an id of its own where its hold was let go before: what was paid counts (R5).
-
-    That is so after a release by hand, and where a call inside had taken the hold over in this store
-    before another store refused it. The id is always the same one, so that a retry does not post twice.
-    """
-    try:
-        return store.settle(posting)
-    except HoldConflictError:
-        return store.settle(posting._replace(hold_id=f"{posting.hold_id}-paid"))
