@@ -1,4 +1,4 @@
-"""Bedrock's wire formats: Converse, InvokeModel (Anthropic's and Meta's bodies), and AWS's event streams."""
+"""Bedrock's wire formats: Converse, InvokeModel with several vendors' bodies, and AWS's event streams."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ METRICS = "amazon-bedrock-invocationMetrics"
 
 def cap_of(body: Body) -> int | None:
     limits = body.get("inferenceConfig") or {}
-    cap = limits.get("maxTokens") or body.get("max_tokens") or body.get("max_gen_len")
+    cap = (
+        limits.get("maxTokens")
+        or limits.get("max_new_tokens")
+        or body.get("max_tokens")
+        or body.get("max_gen_len")
+    )
     return None if cap is None else int(cap)
 
 
@@ -87,6 +92,11 @@ def count_headers(reply: Reply) -> dict[str, str]:
 def invoke(reply: Reply, body: Body) -> Body:
     if "anthropic_version" in body:
         return anthropic_wire.messages(reply, body)
+    if "inferenceConfig" in body:
+        return converse(reply, body)
+    if "inputText" in body:
+        result = {"tokenCount": reply.output_tokens, "outputText": reply.text, "completionReason": "FINISH"}
+        return {"inputTextTokenCount": reply.input_tokens, "results": [result]}
     counts = {"prompt_token_count": reply.input_tokens, "generation_token_count": reply.output_tokens}
     return {"generation": reply.text, "stop_reason": "stop", **(counts if reply.usage else {})}
 
@@ -94,6 +104,11 @@ def invoke(reply: Reply, body: Body) -> Body:
 def invoke_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Event]]:
     if "anthropic_version" in body:
         events = list(anthropic_wire.messages_stream(reply, body))
+    elif "inferenceConfig" in body:
+        events = [(is_piece, {kind: event}) for is_piece, (kind, event) in converse_stream(reply, body)]
+    elif "inputText" in body:
+        events = [(True, {"outputText": piece, "index": 0}) for piece in reply.pieces()]
+        events.append((False, {"outputText": "", "totalOutputTextTokenCount": reply.output_tokens}))
     else:
         events = [(True, {"generation": piece, "stop_reason": None}) for piece in reply.pieces()]
         events.append((False, {"generation": "", "stop_reason": "stop"}))

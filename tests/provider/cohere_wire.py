@@ -66,6 +66,12 @@ def embed(reply: Reply, _body: Body) -> Body:
     }
 
 
+def embed_v1(reply: Reply, _body: Body) -> Body:
+    billed = {"billed_units": {"input_tokens": float(reply.input_tokens)}}
+    said = {"id": "e1", "response_type": "embeddings_floats", "embeddings": [[0.25, -0.5]]}
+    return said | {"texts": ["hello there"], "meta": billed}
+
+
 def rerank(_reply: Reply, body: Body) -> Body:
     units = -(-len(body["documents"]) // 100)
     results = [{"index": 0, "relevance_score": 0.9}]

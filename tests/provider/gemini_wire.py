@@ -86,3 +86,13 @@ def embed(reply: Reply, body: Body) -> Body:
     if "requests" in body:
         return {"embeddings": [{"values": [0.25, -0.5]} for _ in body["requests"]], **usage_metadata}
     return {"embedding": {"values": [0.25, -0.5]}, **usage_metadata}
+
+
+def predict(reply: Reply, body: Body) -> Body:
+    """Imagen's pictures, and Vertex AI's embeddings."""
+    if "prompt" in body["instances"][0]:
+        pictures = int((body.get("parameters") or {}).get("sampleCount") or 1)
+        return {"predictions": [{"bytesBase64Encoded": "aGk=", "mimeType": "image/png"}] * pictures}
+    counts = {"truncated": False, "token_count": reply.input_tokens}
+    embedding = {"embeddings": {"values": [0.25, -0.5], "statistics": counts}}
+    return {"predictions": [embedding for _ in body["instances"]]}

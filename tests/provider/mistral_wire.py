@@ -24,3 +24,34 @@ def chat_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body | str]]:
 
 def embeddings(reply: Reply, body: Body) -> Body:
     return openai_wire.embeddings(reply, body) | {"id": "emb_1"}
+
+
+def ocr(reply: Reply, _body: Body) -> Body:
+    """Billed by the page."""
+    size = {"dpi": 200, "height": 10, "width": 10}
+    page = {"markdown": reply.text, "images": [], "dimensions": size}
+    pages = [{"index": index, **page} for index in range(reply.pages)]
+    counts = {"pages_processed": reply.pages, "doc_size_bytes": 100}
+    return {"pages": pages, "model": reply.model, "usage_info": counts}
+
+
+def _heard(reply: Reply) -> Body:
+    """Billed by the second, beside the tokens."""
+    said: Body = {"model": reply.model, "text": reply.text, "language": "en", "segments": []}
+    counts = {
+        "prompt_audio_seconds": reply.seconds,
+        "prompt_tokens": reply.input_tokens,
+        "completion_tokens": reply.output_tokens,
+        "total_tokens": reply.input_tokens + reply.output_tokens,
+    }
+    return said | {"usage": counts}
+
+
+def transcription(reply: Reply, _body: Body) -> Body:
+    return _heard(reply)
+
+
+def transcription_stream(reply: Reply, _body: Body) -> Iterator[tuple[bool, Body]]:
+    for piece in reply.pieces():
+        yield True, {"type": "transcription.text.delta", "text": piece}
+    yield False, {"type": "transcription.done", **_heard(reply)}

@@ -21,6 +21,7 @@ class Reply:
             the call's cap allows (times its number of choices), and ``output_tokens`` where it has none.
         text: the reply's text; ``chunks`` is in how many pieces a stream sends it.
         tool: the name and the JSON arguments of a tool call, which comes after the text.
+        seconds: of sound, where the reply is billed by them; ``pages`` of a document.
         model: the model that the reply names; None echoes the request's.
         status: other than 200, an error in the vendor's shape. ``error`` is its message.
         delay: seconds before the first byte; ``chunk_delay`` before each piece of a stream.
@@ -40,6 +41,8 @@ class Reply:
     text: str = "Hello, how can I help?"
     chunks: int = 3
     tool: tuple[str, str] | None = None
+    seconds: float = 0
+    pages: int = 1
     model: str | None = None
     service_tier: str | None = None
     status: int = 200
@@ -71,9 +74,8 @@ class Call:
     """One request that arrived, and the reply that was chosen for it.
 
     Attributes:
-        api: ``"chat"``, ``"completions"``, ``"embeddings"``, ``"responses"``, ``"messages"``,
-            ``"gemini"`` or ``"gemini-embeddings"``.
-        body: the parsed JSON of the request.
+        api: the wire format: ``"chat"``, ``"responses"``, ``"messages"``, ``"gemini"``, ... (see `routes`).
+        body: the parsed JSON of the request, or the fields of its form.
         reply: the resolved reply: its ``input_tokens`` and ``output_tokens`` are what this call billed.
     """
 

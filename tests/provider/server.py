@@ -4,80 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
 
-from tests.provider import (
-    anthropic_wire,
-    bedrock_wire,
-    cohere_wire,
-    gemini_wire,
-    groq_wire,
-    mistral_wire,
-    ollama_wire,
-    openai_wire,
-)
+from tests.provider import routes
+from tests.provider.bedrock_wire import count_headers
 from tests.provider.script import Call, Reply
 
 __all__ = ["Provider"]
-
-_PLAIN = {
-    "chat": openai_wire.chat,
-    "groq": openai_wire.chat,
-    "mistral": openai_wire.chat,
-    "mistral-embeddings": mistral_wire.embeddings,
-    "cohere": cohere_wire.chat,
-    "cohere-v1": cohere_wire.chat_v1,
-    "cohere-embed": cohere_wire.embed,
-    "cohere-rerank": cohere_wire.rerank,
-    "ollama-chat": ollama_wire.chat,
-    "ollama-generate": ollama_wire.generate,
-    "ollama-embed": ollama_wire.embed,
-    "completions": openai_wire.completions,
-    "embeddings": openai_wire.embeddings,
-    "responses": openai_wire.responses,
-    "messages": anthropic_wire.messages,
-    "gemini": gemini_wire.generate,
-    "gemini-embeddings": gemini_wire.embed,
-    "converse": bedrock_wire.converse,
-    "invoke": bedrock_wire.invoke,
-}
-_STREAMED = {
-    "chat": openai_wire.chat_stream,
-    "groq": groq_wire.chat_stream,
-    "mistral": mistral_wire.chat_stream,
-    "cohere": cohere_wire.chat_stream,
-    "cohere-v1": cohere_wire.chat_v1_stream,
-    "ollama-chat": ollama_wire.chat_stream,
-    "ollama-generate": ollama_wire.generate_stream,
-    "completions": openai_wire.completions_stream,
-    "responses": openai_wire.responses_stream,
-    "messages": anthropic_wire.messages_stream,
-    "gemini": gemini_wire.generate_stream,
-    "converse": bedrock_wire.converse_stream,
-    "invoke": bedrock_wire.invoke_stream,
-}
-_WIRES: dict[str, Any] = {
-    "gemini": gemini_wire,
-    "gemini-embeddings": gemini_wire,
-    "converse": bedrock_wire,
-    "invoke": bedrock_wire,
-    "ollama-chat": ollama_wire,
-    "ollama-generate": ollama_wire,
-    "ollama-embed": ollama_wire,
-}
-"""Whose caps are written otherwise than OpenAI's."""
-_GEMINI = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>\w+)$")
-_BEDROCK = re.compile(
-    r"^/model/(?P<model>[^/]+)/(?P<verb>converse|invoke)(?:-stream|-with-response-stream)?$"
-)
 
 
 class Provider:
@@ -126,6 +64,13 @@ class Provider:
         with self._changed:
             self._queue.append(Reply(**settings))
 
+    def forget(self) -> None:
+        """Begin anew: no calls on record, no answer queued, and the default one for all."""
+        with self._changed:
+            self.calls.clear()
+            self._queue.clear()
+            self._default = Reply()
+
     def wait_for_calls(self, count: int, timeout: float = 10) -> None:
         """Wait until so many requests have arrived; AssertionError where they do not in time."""
         with self._changed:
@@ -134,13 +79,13 @@ class Provider:
 
     def take(self, api: str, path: str, headers: dict[str, str], body: dict[str, Any], model: str) -> Call:
         """Record a request and choose its reply."""
-        wire = _WIRES.get(api, openai_wire)
+        wire = routes.wire_of(api)
         with self._changed:
             chosen = self._queue.popleft() if self._queue else self._default
             reply = chosen.resolved(model, wire.cap_of(body), wire.choices_of(body))
             if api.endswith("embeddings"):
                 reply = replace(reply, output_tokens=0)
-            stream = bool(body.get("stream")) or ":streamGenerateContent" in path or path.endswith("-stream")
+            stream = routes.streamed(path, body, api)
             call = Call(api, path, headers, body, model, stream, reply)
             self.calls.append(call)
             self._changed.notify_all()
@@ -194,9 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests read ``provider.calls``, not a log."""
 
     def do_POST(self) -> None:
-        body = json.loads(self._body() or b"{}")
+        body = routes.body_of(self.headers.get("Content-Type", ""), self._body())
         path = self.path.partition("?")[0]
-        api, model = _route(path, body)
+        api, model = routes.route(path, body)
         if api is None:
             self._send(404, {"error": {"message": f"no such path: {path}", "type": "not_found", "code": 404}})
             return
@@ -206,12 +151,12 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.drop:
             self._cut()
         elif reply.status != 200:
-            self._send(reply.status, _error(api, reply), reply.headers)
-        elif call.stream and api in _STREAMED:
+            self._send(reply.status, routes.error(api, reply), reply.headers)
+        elif call.stream:
             self._stream(call)
         else:
-            counts = bedrock_wire.count_headers(reply) if api == "invoke" else {}
-            self._send(200, _PLAIN[api](reply, body), {**reply.headers, **counts})
+            counts = count_headers(reply) if api == "invoke" else {}
+            self._send(200, routes.answer(call), {**reply.headers, **counts})
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -235,10 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, status: int, answer: dict[str, Any], headers: Any = None) -> None:
-        data = json.dumps(answer).encode()
+    def _send(self, status: int, answer: dict[str, Any] | bytes, headers: Any = None) -> None:
+        sound = isinstance(answer, bytes)
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "audio/mpeg" if sound else "application/json")
         self.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -248,14 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, call: Call) -> None:
         reply = call.reply
         self.send_response(200)
-        kind = getattr(_WIRES.get(call.api), "STREAM", "text/event-stream; charset=utf-8")
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", routes.content_type(call.api))
         self.send_header("Transfer-Encoding", "chunked")
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
         sent = 0
-        for is_piece, line in _lines(call):
+        for is_piece, line in routes.lines(call):
             if is_piece:
                 if reply.drop_after_chunks is not None and sent >= reply.drop_after_chunks:
                     self._cut()
@@ -264,53 +209,3 @@ class _Handler(BaseHTTPRequestHandler):
                 sent += 1
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.write(b"0\r\n\r\n")
-
-
-def _lines(call: Call) -> Iterator[tuple[bool, bytes]]:
-    events: Any = _STREAMED[call.api](call.reply, dict(call.body))
-    if call.api == "gemini":
-        return ((is_piece, f"data: {json.dumps(event)}\r\n\r\n".encode()) for is_piece, event in events)
-    if call.api in ("converse", "invoke"):
-        return bedrock_wire.lines(events)
-    if call.api.startswith("ollama") or call.api == "cohere-v1":
-        return ((is_piece, json.dumps(event).encode() + b"\n") for is_piece, event in events)
-    return openai_wire.lines(events, named=call.api in ("responses", "messages"))
-
-
-def _route(path: str, body: dict[str, Any]) -> tuple[str | None, str]:
-    model = str(body.get("model", ""))
-    gemini = _GEMINI.search(path)
-    if gemini is not None:
-        embedding = gemini["verb"] in ("embedContent", "batchEmbedContents")
-        return "gemini-embeddings" if embedding else "gemini", gemini["model"]
-    bedrock = _BEDROCK.search(path)
-    if bedrock is not None:
-        return bedrock["verb"], unquote(bedrock["model"])
-    for ending, api in (
-        ("/openai/v1/chat/completions", "groq"),
-        ("/mistral/v1/chat/completions", "mistral"),
-        ("/mistral/v1/fim/completions", "mistral"),
-        ("/mistral/v1/agents/completions", "mistral"),
-        ("/mistral/v1/embeddings", "mistral-embeddings"),
-        ("/v2/chat", "cohere"),
-        ("/v2/embed", "cohere-embed"),
-        ("/v2/rerank", "cohere-rerank"),
-        ("/v1/chat", "cohere-v1"),
-        ("/api/chat", "ollama-chat"),
-        ("/api/generate", "ollama-generate"),
-        ("/api/embed", "ollama-embed"),
-        ("/chat/completions", "chat"),
-        ("/completions", "completions"),
-        ("/embeddings", "embeddings"),
-        ("/responses", "responses"),
-        ("/messages", "messages"),
-    ):
-        if path.endswith(ending):
-            return api, model
-    return None, model
-
-
-def _error(api: str, reply: Reply) -> dict[str, Any]:
-    wire = anthropic_wire if api == "messages" else _WIRES.get(api, openai_wire)
-    error: dict[str, Any] = wire.error(reply)
-    return error
