@@ -77,8 +77,8 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
             arguments=arguments,
             api=api,
             provider=provider if isinstance(provider, str) else None,
-            with_cap=partial(_with_cap, names, args, kwargs) if api in _CAPPED else None,
-            with_model=partial(_with_model, names),
+            with_cap=partial(_changed, names, args, kwargs) if api in _CAPPED else None,
+            with_model=lambda args, kwargs, model: _changed(names, args, kwargs, model, "model"),
         )
 
     return read
@@ -89,17 +89,29 @@ def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
-def _with_cap(
-    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], cap: int, name: str
+def _changed(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], value: object, name: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    # By name, lest the cap be given twice: it may be among the positional arguments, as None.
-    return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, name: cap}
+    """The arguments with another model or cap in them: by name, for it may be positional, as None."""
+    _keep_out_of_cache(kwargs.get("litellm_logging_obj"))
+    return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, name: value}
 
 
-def _with_model(
-    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], model: str
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return args[len(names) :], {**dict(zip(names, args, strict=False)), **kwargs, "model": model}
+def _keep_out_of_cache(logging: Any) -> None:
+    """Have LiteLLM not cache this call's reply.
+
+    Its cache lies above us: what a cheaper model said, or said shorter, would stand under the key of the
+    call as it was made, and be given to users whose budgets are not short.
+    """
+    handler = getattr(logging, "llm_caching_handler", None)
+    if handler is not None:
+        # It is asked before anything is stored, be it a plain reply or a stream; so it was called before.
+        for name in ("should_store_result_in_cache", "_should_store_result_in_cache"):
+            setattr(handler, name, _never)
+
+
+def _never(*_: object, **__: object) -> bool:
+    return False
 
 
 POINTS: tuple[Point, ...] = tuple(
