@@ -233,7 +233,9 @@ class _Site:
 
     def with_cap(self, form: Form, cap: int) -> Form | None:
         request = form.request
-        changed = None if request is None else self._parameters.capped(form.args, form.kwargs, request, cap)
+        if request is None or cap < request.min_output:
+            return None
+        changed = self._parameters.capped(form.args, form.kwargs, request, cap)
         found = None if changed is None else self._form(*changed)
         most = None if found is None or found.request is None else found.request.max_output
         return None if most is None or most > cap else found

@@ -74,7 +74,7 @@ class _Site:
 
     def with_cap(self, form: Form, cap: int) -> Form | None:
         request, before, put = form.request, self.form.request, self._sdk.with_cap
-        if put is None or request is None or request.cap_name is None:
+        if put is None or request is None or request.cap_name is None or cap < request.min_output:
             return None
         capped: tuple[tuple[Any, ...], dict[str, Any]] | None = put(cap, request.cap_name)
         if capped is not None and before is not None and before.model != request.model:

@@ -48,7 +48,7 @@ class Site(Protocol):
         ...
 
     def with_cap(self, form: Form, cap: int) -> Form | None:
-        """The call with this output cap; None where it takes none."""
+        """The call with this output cap; None where it takes none, or none so small."""
         ...
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.requests.content import add_content, add_messages
+from allowance.requests.draft import Draft
 from allowance.requests.fields import as_count, as_list, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from allowance.requests.draft import Draft, Readers
+    from allowance.requests.draft import Readers
 
 __all__ = ["read_messages"]
 
@@ -99,4 +100,5 @@ _MESSAGES: Final[Readers] = {
     "output_format": _output_format,
     "mcp_servers": _mcp_servers,
     "context_management": _context_management,
+    "thinking": Draft.see_thinking,
 }

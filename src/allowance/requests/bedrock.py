@@ -162,6 +162,8 @@ def _more(draft: Draft, value: object) -> None:
     for name in ("max_tokens", "max_new_tokens", "max_completion_tokens"):
         if as_count(value.get(name), name) is not None:
             draft.unbound(f"{name} in additionalModelRequestFields may stand for the cap")
+    for name in ("thinking", "reasoning_config"):
+        draft.see_thinking(value.get(name))
     if value.get("tools") is not None:
         draft.add_tools(value["tools"])
 

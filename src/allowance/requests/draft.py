@@ -35,6 +35,7 @@ class Draft:
     speed: str | None = None
     region: str | None = None
     web_searches: int | None = 0
+    min_output = 1
     parts = 0
 
     def __init__(self, api: Api, model: str, provider: str | None) -> None:
@@ -72,6 +73,7 @@ class Draft:
             self.region,
             self.web_searches,
             tuple(self.reasons),
+            self.min_output,
         )
 
     def read(self, arguments: Mapping[str, Any], readers: Readers) -> None:
@@ -94,6 +96,12 @@ class Draft:
                     self.cap_name = name
         if self.cap_name is None:
             self.cap_name = names[0]
+
+    def see_thinking(self, thinking: object) -> None:
+        """Note the thoughts that Anthropic's cap must leave room for: the budget they have, and a token."""
+        budget = as_count(field(thinking, "budget_tokens"), "budget_tokens")
+        if budget is not None and field(thinking, "type") != "disabled":
+            self.min_output = max(self.min_output, budget + 1)
 
     def unbound(self, reason: str) -> None:
         """Note why the request does not bound what the call may cost."""

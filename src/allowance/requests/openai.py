@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.requests.content import add_content, add_messages
+from allowance.requests.draft import Draft
 from allowance.requests.fields import as_count, as_list, field
 
 if TYPE_CHECKING:
-    from allowance.requests.draft import Draft, Readers
+    from allowance.requests.draft import Readers
 
 __all__ = ["read_chat", "read_completions", "read_embeddings", "read_responses"]
 
@@ -37,6 +38,7 @@ def read_responses(draft: Draft, arguments: Mapping[str, Any]) -> None:
     """``responses.create``, ``responses.parse``, ``responses.stream`` and ``litellm.responses``."""
     draft.read(arguments, _RESPONSES)
     draft.read_cap(arguments, "max_output_tokens")
+    draft.min_output = 16
     calls = as_count(arguments.get("max_tool_calls"), "max_tool_calls")
     if draft.web_searches is None and calls is not None:
         draft.web_searches = calls
@@ -172,6 +174,7 @@ _CHAT: Final[Readers] = {
     "response_format": _response_format,
     "web_search_options": _web_search,
     "prediction": _prediction,
+    "thinking": Draft.see_thinking,  # LiteLLM passes it on to Anthropic
 }
 
 _RESPONSES: Final[Readers] = {

@@ -50,6 +50,7 @@ class Request(NamedTuple):
         images, attachments: what is not text.
         max_output: the cap on the tokens of each reply; None where the call has none.
         cap_name: the argument that caps the output in this API, to put a cap in.
+        min_output: the least cap that the provider takes for this call: one below it is an error there.
         choices: how many replies were asked for (n, best_of, candidate_count).
         stream: whether a stream was asked for.
         service_tier: ``"flex"``, ``"priority"``, ``"batch"``, ... as asked; None for the standard one.
@@ -81,3 +82,4 @@ class Request(NamedTuple):
     region: str | None = None
     web_searches: int | None = 0
     unbounded: tuple[str, ...] = ()
+    min_output: int = 1
