@@ -43,8 +43,9 @@ class SdkCall:
         provider: in the catalogue's words, where the SDK or the URL tells; else None.
         with_cap: args and kwargs with an output cap put in, given the cap in tokens and the argument's
             name; None where the call cannot take one.
-        with_model: args and kwargs with another model put in, given all three; None where it stands in
-            ``kwargs`` as ``model``, or cannot be changed.
+        with_model: args and kwargs with another model put in, given all three, or None where this call
+            cannot go to that model; None itself where it stands in ``kwargs`` as ``model``, or cannot be
+            changed.
         asking: stands in for ``function`` and asks for the usage of a stream; None where it comes anyway,
             or was asked for.
     """
@@ -58,7 +59,7 @@ class SdkCall:
     provider: str | None = None
     with_cap: Callable[[int, str], tuple[tuple[Any, ...], dict[str, Any]]] | None = None
     with_model: (
-        Callable[[tuple[Any, ...], dict[str, Any], str], tuple[tuple[Any, ...], dict[str, Any]]] | None
+        Callable[[tuple[Any, ...], dict[str, Any], str], tuple[tuple[Any, ...], dict[str, Any]] | None] | None
     ) = None
     asking: Asking | None = None
 

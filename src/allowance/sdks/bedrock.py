@@ -62,6 +62,7 @@ def _read(
         api=api,
         provider="bedrock",
         with_cap=partial(_with_cap, operation, given, arguments.get("body")),
+        with_model=partial(_with_model, operation, given),
     )
 
 
@@ -88,6 +89,21 @@ def _with_cap(
     if not operation.startswith("Invoke"):
         return (operation, _set(given, name, cap)), {}
     return (operation, {**given, "body": json.dumps(_set(body, name, cap)).encode()}), {}
+
+
+def _with_model(
+    operation: str, before: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    if operation.startswith("Invoke") and _vendor(before["modelId"]) != _vendor(model):
+        return None  # the body is written in the words of one vendor's models
+    given = args[1] if len(args) > 1 else kwargs["api_params"]
+    return (operation, {**given, "modelId": model}), {}
+
+
+def _vendor(model: str) -> str:
+    """Whose model it is: what stands before its own name (``us.anthropic.claude-...``)."""
+    name, _, _version = model.rpartition("/")[2].rpartition("-")  # there may be dots in the version too
+    return name.split(".")[-2:][0]
 
 
 def _set(holder: Any, path: str, value: int) -> dict[str, Any]:

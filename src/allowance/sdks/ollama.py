@@ -49,6 +49,7 @@ def _read(
         api="other" if body.get("context") else api,  # tokens of an earlier reply, which are not text
         provider="ollama_cloud" if in_cloud else "ollama",
         with_cap=partial(_with_cap, args, kwargs) if api == "chat" else None,
+        with_model=_with_model,
     )
 
 
@@ -88,6 +89,12 @@ def _with_cap(
     body = kwargs["json"]
     options = {**(body.get("options") or {}), "num_predict": cap}
     return args, {**kwargs, "json": {**body, "options": options}}
+
+
+def _with_model(
+    args: tuple[Any, ...], kwargs: dict[str, Any], model: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args, {**kwargs, "json": {**kwargs["json"], "model": model}}
 
 
 POINTS: tuple[Point, ...] = tuple(
