@@ -59,7 +59,7 @@ def _message(reply: Reply, content: list[Body], stop: str | None, output_tokens:
 
 
 def _stop(reply: Reply) -> str:
-    return "tool_use" if reply.tool else "end_turn"
+    return "tool_use" if reply.tool else reply.ending("end_turn", "max_tokens")
 
 
 def messages(reply: Reply, _body: Body) -> Body:

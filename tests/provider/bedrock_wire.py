@@ -63,7 +63,12 @@ def _closing(reply: Reply) -> Body:
 
 def converse(reply: Reply, _body: Body) -> Body:
     message = {"role": "assistant", "content": [{"text": reply.text}]}
-    return {"output": {"message": message}, "stopReason": "end_turn", **_closing(reply), **reply.extra}
+    return {
+        "output": {"message": message},
+        "stopReason": reply.ending("end_turn", "max_tokens"),
+        **_closing(reply),
+        **reply.extra,
+    }
 
 
 def converse_stream(reply: Reply, _body: Body) -> Iterator[tuple[bool, Event]]:
@@ -71,7 +76,7 @@ def converse_stream(reply: Reply, _body: Body) -> Iterator[tuple[bool, Event]]:
     for piece in reply.pieces():
         yield True, ("contentBlockDelta", {"delta": {"text": piece}, "contentBlockIndex": 0})
     yield False, ("contentBlockStop", {"contentBlockIndex": 0})
-    yield False, ("messageStop", {"stopReason": "end_turn"})
+    yield False, ("messageStop", {"stopReason": reply.ending("end_turn", "max_tokens")})
     if reply.usage:
         yield False, ("metadata", _closing(reply))
 
@@ -95,10 +100,18 @@ def invoke(reply: Reply, body: Body) -> Body:
     if "inferenceConfig" in body:
         return converse(reply, body)
     if "inputText" in body:
-        result = {"tokenCount": reply.output_tokens, "outputText": reply.text, "completionReason": "FINISH"}
+        result = {
+            "tokenCount": reply.output_tokens,
+            "outputText": reply.text,
+            "completionReason": reply.ending("FINISH", "LENGTH"),
+        }
         return {"inputTextTokenCount": reply.input_tokens, "results": [result]}
     counts = {"prompt_token_count": reply.input_tokens, "generation_token_count": reply.output_tokens}
-    return {"generation": reply.text, "stop_reason": "stop", **(counts if reply.usage else {})}
+    return {
+        "generation": reply.text,
+        "stop_reason": reply.ending("stop", "length"),
+        **(counts if reply.usage else {}),
+    }
 
 
 def invoke_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Event]]:
@@ -111,7 +124,7 @@ def invoke_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Event]]:
         events.append((False, {"outputText": "", "totalOutputTextTokenCount": reply.output_tokens}))
     else:
         events = [(True, {"generation": piece, "stop_reason": None}) for piece in reply.pieces()]
-        events.append((False, {"generation": "", "stop_reason": "stop"}))
+        events.append((False, {"generation": "", "stop_reason": reply.ending("stop", "length")}))
     counts = usage(reply)
     metrics = {
         "inputTokenCount": counts["inputTokens"],

@@ -21,7 +21,7 @@ def _usage(reply: Reply) -> Body:
 
 def chat(reply: Reply, _body: Body) -> Body:
     message = {"role": "assistant", "content": [{"type": "text", "text": reply.text}]}
-    answer: Body = {"id": "c1", "finish_reason": "COMPLETE", "message": message}
+    answer: Body = {"id": "c1", "finish_reason": reply.ending("COMPLETE", "MAX_TOKENS"), "message": message}
     return answer | ({"usage": _usage(reply)} if reply.usage else {})
 
 
@@ -36,13 +36,20 @@ def chat_stream(reply: Reply, _body: Body) -> Iterator[tuple[bool, Body | str]]:
         delta = {"message": {"content": {"text": piece}}}
         yield True, {"type": "content-delta", "index": 0, "delta": delta}
     yield False, {"type": "content-end", "index": 0}
-    end = {"finish_reason": "COMPLETE"} | ({"usage": _usage(reply)} if reply.usage else {})
+    end = {"finish_reason": reply.ending("COMPLETE", "MAX_TOKENS")} | (
+        {"usage": _usage(reply)} if reply.usage else {}
+    )
     yield False, {"type": "message-end", "id": "c1", "delta": end}
     yield False, "[DONE]"
 
 
 def chat_v1(reply: Reply, _body: Body) -> Body:
-    said = {"text": reply.text, "generation_id": "g1", "response_id": "r1", "finish_reason": "COMPLETE"}
+    said = {
+        "text": reply.text,
+        "generation_id": "g1",
+        "response_id": "r1",
+        "finish_reason": reply.ending("COMPLETE", "MAX_TOKENS"),
+    }
     return said | {"meta": {"api_version": {"version": "1"}, **_usage(reply)}}
 
 
@@ -50,7 +57,11 @@ def chat_v1_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body]]:
     yield False, {"event_type": "stream-start", "is_finished": False, "generation_id": "g1"}
     for piece in reply.pieces():
         yield True, {"event_type": "text-generation", "is_finished": False, "text": piece}
-    end = {"event_type": "stream-end", "is_finished": True, "finish_reason": "COMPLETE"}
+    end = {
+        "event_type": "stream-end",
+        "is_finished": True,
+        "finish_reason": reply.ending("COMPLETE", "MAX_TOKENS"),
+    }
     yield False, end | {"response": chat_v1(reply, body)}
 
 

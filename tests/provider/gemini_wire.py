@@ -68,7 +68,7 @@ def _tool(reply: Reply) -> list[Body]:
 
 def generate(reply: Reply, body: Body) -> Body:
     parts: list[Body] = [{"text": reply.text}, *_tool(reply)]
-    return _answer(reply, parts, "STOP", reply.output_tokens, choices_of(body))
+    return _answer(reply, parts, reply.ending("STOP", "MAX_TOKENS"), reply.output_tokens, choices_of(body))
 
 
 def generate_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body]]:
@@ -78,7 +78,7 @@ def generate_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body]]:
         last = number == len(pieces)
         said = reply.output_tokens if last else reply.output_tokens * number // len(pieces)
         parts: list[Body] = [{"text": piece}, *(_tool(reply) if last else [])]
-        yield True, _answer(reply, parts, "STOP" if last else None, said, choices)
+        yield True, _answer(reply, parts, reply.ending("STOP", "MAX_TOKENS") if last else None, said, choices)
 
 
 def embed(reply: Reply, body: Body) -> Body:

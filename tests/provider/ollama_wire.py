@@ -33,7 +33,9 @@ def _head(reply: Reply) -> Body:
 
 def _counts(reply: Reply) -> Body:
     counts = {"prompt_eval_count": reply.input_tokens, "eval_count": reply.output_tokens}
-    return {"done": True, "done_reason": "stop", "total_duration": 1} | (counts if reply.usage else {})
+    return {"done": True, "done_reason": reply.ending("stop", "length"), "total_duration": 1} | (
+        counts if reply.usage else {}
+    )
 
 
 def _said(text: str) -> Body:

@@ -77,7 +77,11 @@ def chat(reply: Reply, body: Body) -> Body:
     message: Body = {"role": "assistant", "content": reply.text, "refusal": None}
     if calls:
         message["tool_calls"] = calls
-    choice = {"message": message, "finish_reason": "tool_calls" if calls else "stop", "logprobs": None}
+    choice = {
+        "message": message,
+        "finish_reason": "tool_calls" if calls else reply.ending("stop", "length"),
+        "logprobs": None,
+    }
     answer = _head(reply, "chat.completion")
     answer["choices"] = [{"index": index, **choice} for index in range(choices_of(body))]
     return answer | ({"usage": chat_usage(reply)} if reply.usage else {})
@@ -101,7 +105,7 @@ def chat_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body | str]]:
             yield False, chunk({"tool_calls": [start]}, index=index)
             rest = {"index": 0, "function": {"arguments": function["arguments"]}}
             yield True, chunk({"tool_calls": [rest]}, index=index)
-        yield False, chunk({}, "tool_calls" if reply.tool else "stop", index)
+        yield False, chunk({}, "tool_calls" if reply.tool else reply.ending("stop", "length"), index)
     if asked:
         yield False, head | {"choices": [], "usage": chat_usage(reply)}
     yield False, "[DONE]"
@@ -109,7 +113,7 @@ def chat_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body | str]]:
 
 def completions(reply: Reply, body: Body) -> Body:
     answer = _head(reply, "text_completion")
-    choice = {"text": reply.text, "finish_reason": "stop", "logprobs": None}
+    choice = {"text": reply.text, "finish_reason": reply.ending("stop", "length"), "logprobs": None}
     answer["choices"] = [{"index": index, **choice} for index in range(choices_of(body))]
     return answer | ({"usage": chat_usage(reply)} if reply.usage else {})
 
@@ -118,7 +122,15 @@ def completions_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body | 
     head = _head(reply, "text_completion")
     for piece in reply.pieces():
         yield True, head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]}
-    yield False, head | {"choices": [{"index": 0, "text": "", "finish_reason": "stop", "logprobs": None}]}
+    yield (
+        False,
+        head
+        | {
+            "choices": [
+                {"index": 0, "text": "", "finish_reason": reply.ending("stop", "length"), "logprobs": None}
+            ]
+        },
+    )
     if reply.usage and (body.get("stream_options") or {}).get("include_usage"):
         yield False, head | {"choices": [], "usage": chat_usage(reply)}
     yield False, "[DONE]"
@@ -150,7 +162,9 @@ def responses(reply: Reply, _body: Body) -> Body:
         "total_tokens": reply.input_tokens + reply.output_tokens,
         **reply.extra_usage,
     }
-    return _response(reply, "completed", output) | {"usage": usage if reply.usage else None}
+    return _response(reply, reply.ending("completed", "incomplete"), output) | {
+        "usage": usage if reply.usage else None
+    }
 
 
 def _response(reply: Reply, status: str, output: list[Body]) -> Body:
@@ -160,7 +174,7 @@ def _response(reply: Reply, status: str, output: list[Body]) -> Body:
         "created_at": CREATED,
         "status": status,
         "error": None,
-        "incomplete_details": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": None,
         "metadata": {},
         "model": reply.model,
@@ -215,7 +229,8 @@ def responses_stream(reply: Reply, body: Body) -> Iterator[tuple[bool, Body | st
     yield False, event("response.output_item.done", output_index=0, item=done)
     if reply.tool is not None:
         yield from _function_call_events(reply, event)
-    yield False, event("response.completed", response=responses(reply, body))
+    kind = reply.ending("response.completed", "response.incomplete")
+    yield False, event(kind, response=responses(reply, body))
 
 
 def _function_call_events(reply: Reply, event: Any) -> Iterator[tuple[bool, Body]]:

@@ -18,7 +18,8 @@ class Reply:
         input_tokens: the whole input, cached tokens included (each format reports it in its own way).
         output_tokens: the whole output, reasoning included.
         usage: ``True`` reports usage; ``False`` leaves it out; ``"cap"`` reports as many output tokens as
-            the call's cap allows (times its number of choices), and ``output_tokens`` where it has none.
+            the call's cap allows (times its number of choices), and ``output_tokens`` where it has none;
+            the reply then says, in the vendor's words, that its length ended it.
         text: the reply's text; ``chunks`` is in how many pieces a stream sends it.
         tool: the name and the JSON arguments of a tool call, which comes after the text.
         seconds: of sound, where the reply is billed by them; ``pages`` of a document.
@@ -29,6 +30,7 @@ class Reply:
         counts: whether InvokeModel of Bedrock's says the counts in its headers too.
         drop: cut the connection without an answer.
         drop_after_chunks: cut it after so many pieces of a stream.
+        cut: the cap ended it.
     """
 
     input_tokens: int = 10
@@ -57,6 +59,7 @@ class Reply:
     counts: bool = True
     drop: bool = False
     drop_after_chunks: int | None = None
+    cut: bool = False
 
     def pieces(self) -> list[str]:
         """The text in ``chunks`` pieces (fewer where it has fewer characters)."""
@@ -65,8 +68,14 @@ class Reply:
 
     def resolved(self, model: str, cap: int | None, choices: int) -> Reply:
         """The reply for one call: its model filled in, and ``"cap"`` turned into a number."""
-        output = cap * choices if self.usage == "cap" and cap is not None else self.output_tokens
-        return replace(self, model=self.model or model, output_tokens=output)
+        settled = replace(self, model=self.model or model)
+        if self.usage != "cap" or cap is None:
+            return settled
+        return replace(settled, output_tokens=cap * choices, cut=True)
+
+    def ending(self, whole: str, cut: str) -> str:
+        """The vendor's word for why it ended: for a whole reply, or for one that was cut."""
+        return cut if self.cut else whole
 
 
 @dataclass(frozen=True, slots=True)
