@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import wrapt
 
+from allowance.calls import streams
 from allowance.calls.books import default_books
 from allowance.calls.call import Call
-from allowance.calls.follow import AsyncStream, Stream
 from allowance.calls.ready import prepare
 from allowance.calls.shortage import Form, abegin, begin
 from allowance.calls.signatures import Parameters
@@ -20,7 +20,6 @@ from allowance.calls.stack import enclosing_books
 from allowance.calls.strategies import plan
 from allowance.calls.terms import UNSET, Given, check_callables, user_name
 from allowance.errors import BudgetExceededError, ConfigurationError
-from allowance.replies import Tally
 from allowance.requests import read
 
 if TYPE_CHECKING:
@@ -315,8 +314,7 @@ class _Runner:
         call = site.call
         try:
             _, args, kwargs = begin(site)
-            call.tally = Tally()
-            stream = Stream(function(*args, **kwargs), call)
+            stream = streams.stream(function(*args, **kwargs), call)
             value = next(stream)
         except StopIteration as stop:
             return stop.value
@@ -348,8 +346,7 @@ class _Runner:
         call = site.call
         try:
             _, args, kwargs = await abegin(site)
-            call.tally = Tally()
-            stream = AsyncStream(function(*args, **kwargs), call)
+            stream = streams.stream(function(*args, **kwargs), call)
             value = await anext(stream)
         except StopAsyncIteration:
             return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from allowance.replies.fields import view
 
-__all__ = ["body_of", "is_manager", "is_raw", "is_stream", "is_whole", "member_stream"]
+__all__ = ["body_of", "closings", "is_manager", "is_raw", "is_stream", "is_whole", "member_stream"]
 
 _NEVER = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, io.IOBase)
 
@@ -96,3 +97,26 @@ def member_stream(reply: object) -> str | None:
             if name in reply and is_stream(reply[name]):
                 return name
     return None
+
+
+_SOURCES = ("completion_stream", "streaming_response", "response", "stream_iterator", "generator")
+
+
+def closings(stream: object, *, awaited: bool = False) -> list[Callable[[], Any]]:
+    """The ways to close a stream: its own, and those of what it reads from, outermost first.
+
+    LiteLLM's streams cannot be closed synchronously, and some of those within not at all: what closes
+    the connection is further down. With ``awaited`` what is called may give back something to await.
+    """
+    names = ("aclose", "close") if awaited else ("close",)
+    found: list[Callable[[], Any]] = []
+    source: Any = stream
+    for _ in _SOURCES:
+        fields = view(source)
+        close = next((fields.get(name) for name in names if callable(fields.get(name))), None)
+        if close is not None and (awaited or not inspect.iscoroutinefunction(close)):
+            found.append(close)
+        source = next((inner for name in _SOURCES if (inner := fields.get(name)) is not None), None)
+        if source is None:
+            break
+    return found

@@ -57,6 +57,7 @@ class Tally:
         finished: True once the provider has said that the reply is complete, or `end` was called.
         model: the model that the stream named, or None.
         size: bytes of the text seen so far.
+        ended: how many choices have said why they finished.
         reports: how many chunks reported usage.
         reply_id: the id of the whole reply, which vendors give beside the model; or None.
     """
@@ -69,6 +70,7 @@ class Tally:
         "_sum",
         "_texts",
         "_usage",
+        "ended",
         "finished",
         "model",
         "reply_id",
@@ -78,6 +80,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.finished = False
+        self.ended = 0
         self.model: str | None = None
         self.reply_id: str | None = None
         self.size = 0
@@ -219,6 +222,7 @@ class Tally:
                 self._open.add(index)
             else:
                 self._open.discard(index)
+                self.ended += 1
                 ended = True
         return ended and not self._open
 
