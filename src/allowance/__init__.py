@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from allowance.prices.price import Price
     from allowance.quotes.quote import Quote
     from allowance.replies.usage import Usage
+    from allowance.sdks import instrument, uninstrument
 
 __version__ = "0.1.0"
 
@@ -92,7 +93,9 @@ __all__ = [
     "configure",
     "cost_of",
     "downgrade",
+    "instrument",
     "quote",
+    "uninstrument",
     "usage_of",
     "wait",
 ]
@@ -118,7 +121,9 @@ _HOMES = {
     "configure": "manager.configuring",
     "cost_of": "calls.ask",
     "downgrade": "calls.strategies",
+    "instrument": "sdks",
     "quote": "calls.ask",
+    "uninstrument": "sdks",
     "usage_of": "calls.ask",
     "wait": "calls.strategies",
 }
@@ -169,9 +174,7 @@ def _make_ready() -> None:
     """What the first budget needs: the default books, metered SDKs, budgets that follow threads."""
     _import_module("allowance.manager")
     _import_module("allowance.calls.threads").carry_budgets()
-    if _os.environ.get("ALLOWANCE_INSTRUMENT", "1") != "0":
-        meter = _import_module("allowance.calls.sdk_meter").SdkMeter()
-        _import_module("allowance.sdks").instrument(meter)
+    _import_module("allowance.sdks").instrument()
 
 
 _ready.before_first_budget(_make_ready)

@@ -217,7 +217,7 @@ async def test_cancelling_reaches_a_lazy_async_stream(recorder: Recorder) -> Non
 
     async def read() -> None:
         wrapped = carrying(endless)
-        async for item in await wrapped(endless, None, (), {}):
+        async for item in await wrapped(recorder, endless, None, (), {}):
             assert item == 1
             seen.append("item")
 
@@ -241,7 +241,7 @@ def test_a_lazy_stream_that_is_dropped_closes_the_sdks_own(recorder: Recorder) -
         finally:
             seen.append("closed")
 
-    stream = carrying(endless)(endless, None, (), {})
+    stream = carrying(endless)(recorder, endless, None, (), {})
     next(stream)
     del stream
     gc.collect()

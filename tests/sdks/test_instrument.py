@@ -166,8 +166,8 @@ def test_every_point_that_is_named_exists_in_the_installed_sdks() -> None:
     sdks.instrument(Recorder())
     missing = [
         (point.module, point.name)
-        for points in _SDKS.values()
-        for point in points
+        for sdk in _SDKS.values()
+        for point in sdk.points
         if point.module in sys.modules and not _applied(point)
     ]
     assert missing == []
@@ -178,7 +178,7 @@ def _applied(point: Any) -> bool:
         point.apply(sys.modules[point.module])
     except MissingPointError:
         return False
-    return point._patch is not None
+    return bool(point._patched._patches)
 
 
 def read(function: Any, instance: Any, args: Any, kwargs: Any) -> SdkCall:

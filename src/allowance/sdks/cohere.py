@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from allowance.sdks import current
 from allowance.sdks.hosts import provider_at
 from allowance.sdks.lazy import carrying
 from allowance.sdks.methods import Method, keyword_reader, method_points
-from allowance.sdks.points import AttributePoint, Read, Wrapper
+from allowance.sdks.points import AttributePoint, Read, Run
+from allowance.sdks.standing import read_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -95,11 +95,12 @@ _LAZY = (
 """Generators, which enter a raw stream at their first step."""
 
 
-def _followed(_original: Callable[..., Any], read: Read) -> Wrapper:
-    def run(function: Callable[..., Any], raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        meter = current.active_meter()
-        call = None if meter is None else read(function, raw, args, kwargs)
-        return function(*args, **kwargs) if meter is None or call is None else _RawStream(meter, call)
+def _followed(_original: Callable[..., Any], read: Read) -> Run:
+    def run(
+        meter: Meter, function: Callable[..., Any], raw: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = read_call(read, function, raw, args, kwargs)
+        return function(*args, **kwargs) if call is None else _RawStream(meter, call)
 
     return run
 

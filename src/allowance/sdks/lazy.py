@@ -9,35 +9,32 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from allowance.sdks import current
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
     from contextvars import Context
 
-    from allowance.sdks.points import Wrapper
+    from allowance.calls.sdk_call import Meter
+    from allowance.sdks.standing import Run
 
 __all__ = ["carrying"]
 
 
-def carrying(original: Callable[..., Any]) -> Wrapper:
-    """Stand in for a function whose result is read lazily: it keeps the context of the call."""
+def carrying(original: Callable[..., Any]) -> Run:
+    """Call a function whose result is read lazily: it keeps the context of the call."""
     if not inspect.iscoroutinefunction(original):
         steps: Callable[..., Any] = _asteps if inspect.isasyncgenfunction(original) else _steps
 
-        def run(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            meter = current.active_meter()
-            stream = function(*args, **kwargs)
-            return stream if meter is None else steps(meter.carried(), stream)
+        def run(
+            meter: Meter, function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> Any:
+            return steps(meter.carried(), function(*args, **kwargs))
 
         return run
 
     async def arun(
-        function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        meter: Meter, function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        meter = current.active_meter()
-        stream = await function(*args, **kwargs)
-        return stream if meter is None else _asteps(meter.carried(), stream)
+        return _asteps(meter.carried(), await function(*args, **kwargs))
 
     return arun
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from functools import partial
 from types import CellType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import wrapt
-
-from allowance.sdks import current
+from allowance.sdks.standing import Read, Run, metered, stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from allowance.calls.sdk_call import SdkCall
-
-__all__ = ["AttributePoint", "CellPoint", "MissingPointError", "Point", "Read", "Wrapper", "metered"]
-
-Read: TypeAlias = "Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], SdkCall | None]"
-"""Reads a call (bound function, instance, args, kwargs); None where it costs nothing."""
-
-Wrapper: TypeAlias = "Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]"
-"""wrapt's protocol for the function that stands in for another one."""
+__all__ = ["AttributePoint", "CellPoint", "MissingPointError", "Point", "Read", "Run", "metered"]
 
 
 class MissingPointError(LookupError):
@@ -45,36 +33,61 @@ class Point(Protocol):
     essential: bool
 
     def apply(self, module: ModuleType) -> None:
-        """Patch it, once however often it is asked. Raises `MissingPointError`."""
+        """Patch it, once however often it is asked; again in a module that was loaded anew.
+
+        Raises:
+            MissingPointError: it is not there.
+        """
 
     def undo(self) -> None:
         """Put the original back, unless somebody patched on top: then ours stays, and only passes on."""
 
 
-def metered(original: Callable[..., Any], read: Read) -> Wrapper:
-    """Stand in for ``original``: its calls go through the meter wherever one is active.
+class _Patch(NamedTuple):
+    """One name, or one cell, whose function was replaced."""
 
-    It is settled by the raw function whether it is awaited: SDKs' decorators hide that from ``inspect``.
-    """
-    if not inspect.iscoroutinefunction(original):
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    original: Any
+    replacement: Any
 
-        def run(
-            function: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Any:
-            meter = current.active_meter()
-            call = None if meter is None else read(function, instance, args, kwargs)
-            return function(*args, **kwargs) if meter is None or call is None else meter.call(call)
+    def put_back(self) -> bool:
+        """Whether the original is back: not where somebody put another function there since."""
+        if self.get() is not self.replacement:
+            return False
+        self.set(self.original)
+        return True
 
-        return run
 
-    async def arun(
-        function: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        meter = current.active_meter()
-        call = None if meter is None else read(function, instance, args, kwargs)
-        return await (function(*args, **kwargs) if meter is None or call is None else meter.acall(call))
+class _Patched:
+    """What `apply` did, in each of the modules that it was given: a reload makes a second one."""
 
-    return arun
+    def __init__(self) -> None:
+        self._patches: list[_Patch] = []
+
+    def has(self, function: Any) -> bool:
+        """Whether calls of this function come to one of ours."""
+        return any(_wraps(function, patch.replacement) for patch in self._patches)
+
+    def replace(self, get: Callable[[], Any], put: Callable[[Any], None], replacement: Any) -> None:
+        self._patches.append(_Patch(get, put, get(), replacement))
+        put(replacement)
+
+    def undo(self) -> None:
+        self._patches = [patch for patch in self._patches if not patch.put_back()]
+
+
+def _wraps(function: Any, replacement: object) -> bool:
+    return any(each is replacement for each in _layers(function))
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """A function, and what it wraps, inwards; a mock wraps others without end."""
+    for _ in range(100):
+        if function is None:
+            return
+        yield function
+        function = getattr(function, "__wrapped__", None)
 
 
 class AttributePoint:
@@ -87,7 +100,7 @@ class AttributePoint:
         self,
         module: str,
         name: str,
-        wrapper: Callable[[Callable[..., Any]], Wrapper],
+        runs: Callable[[Callable[..., Any]], Run],
         *,
         before: str | None = None,
         essential: bool = True,
@@ -96,9 +109,8 @@ class AttributePoint:
         self.name = name
         self.essential = essential
         self._names = (name,) if before is None else (name, before)
-        self._wrapper = wrapper
-        self._place: tuple[Any, str] | None = None
-        self._patch: wrapt.FunctionWrapper[..., Any] | None = None
+        self._runs = runs
+        self._patched = _Patched()
 
     def apply(self, module: ModuleType) -> None:
         place = next((found for name in self._names if (found := _find(module, name)) is not None), None)
@@ -106,28 +118,23 @@ class AttributePoint:
             raise MissingPointError(f"{self.module}.{self.name}")
         owner, attribute = place
         present = vars(owner)[attribute]
-        if self._patch is not None and _wraps(present, self._patch):
-            return
-        self._place = place
-        self._patch = wrapt.FunctionWrapper(present, self._wrapper(present))
-        setattr(owner, attribute, self._patch)
+        if not self._patched.has(present):
+            self._patched.replace(
+                lambda: vars(owner).get(attribute),
+                lambda function: setattr(owner, attribute, function),
+                stand_in(present, self._runs(present), method=True),
+            )
 
     def undo(self) -> None:
-        if self._place is None or self._patch is None:
-            return
-        owner, attribute = self._place
-        if vars(owner).get(attribute) is self._patch:
-            setattr(owner, attribute, self._patch.__wrapped__)
-            self._place = self._patch = None
+        self._patched.undo()
 
 
-def _find(module: ModuleType, name: str) -> tuple[Any, str] | None:
+def _find(module: ModuleType, name: str) -> tuple[type, str] | None:
     """The class that defines such a function itself, and the function's name there."""
-    path, _, attribute = name.rpartition(".")
-    owner: Any = module
-    for part in path.split(".") if path else ():
-        owner = getattr(owner, part, None)
-    return (owner, attribute) if owner is not None and callable(vars(owner).get(attribute)) else None
+    # Not getattr: a module may load others for it.
+    owner_name, _, attribute = name.rpartition(".")
+    owner = vars(module).get(owner_name)
+    return (owner, attribute) if isinstance(owner, type) and callable(vars(owner).get(attribute)) else None
 
 
 class CellPoint:
@@ -146,8 +153,7 @@ class CellPoint:
         self.essential = essential
         self._cell = cell
         self._read = read
-        self._restore: list[Callable[[], bool]] = []
-        self._patch: wrapt.FunctionWrapper[..., Any] | None = None
+        self._patched = _Patched()
 
     def apply(self, module: ModuleType) -> None:
         function = vars(module).get(self.name)
@@ -155,44 +161,33 @@ class CellPoint:
             raise MissingPointError(f"{self.module}.{self.name}")
         cell = _cell(function, self._cell)
         present = function if cell is None else cell.cell_contents
-        if self._patch is not None and _wraps(present, self._patch):
+        if self._patched.has(present):
             return
-        patch = wrapt.FunctionWrapper(present, metered(present, self._read(present)))
+        replacement = stand_in(present, metered(present, self._read(present)), method=False)
         if cell is not None:
-            cell.cell_contents = patch
-            self._restore = [partial(_refill, cell, patch)]
-        else:
-            self._restore = [_rebind(scope, name, patch) for scope, name in _holders(present)]
-        self._patch = patch
+            self._patched.replace(
+                lambda: cell.cell_contents,
+                lambda content: setattr(cell, "cell_contents", content),
+                replacement,
+            )
+            return
+        for scope, name in _holders(present):
+            self._patched.replace(*_binding(scope, name), replacement)
 
     def undo(self) -> None:
-        restored = [restore() for restore in self._restore]
-        if all(restored):
-            self._restore = []
-            self._patch = None
-
-
-def _wraps(function: Any, patch: object) -> bool:
-    while function is not None:
-        if function is patch:
-            return True
-        function = getattr(function, "__wrapped__", None)
-    return False
+        self._patched.undo()
 
 
 def _cell(function: Any, variable: str) -> CellType | None:
-    while function is not None:
-        if isinstance(function, FunctionType) and variable in function.__code__.co_freevars:
-            return (function.__closure__ or ())[function.__code__.co_freevars.index(variable)]
-        function = getattr(function, "__wrapped__", None)
+    for layer in _layers(function):
+        if isinstance(layer, FunctionType) and variable in layer.__code__.co_freevars:
+            return (layer.__closure__ or ())[layer.__code__.co_freevars.index(variable)]
     return None
 
 
-def _refill(cell: CellType, patch: wrapt.FunctionWrapper[..., Any]) -> bool:
-    if cell.cell_contents is not patch:
-        return False
-    cell.cell_contents = patch.__wrapped__
-    return True
+def _contents(cell: CellType) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """How a cell is read and filled."""
+    return lambda: cell.cell_contents, lambda content: setattr(cell, "cell_contents", content)
 
 
 def _holders(function: object) -> list[tuple[dict[str, Any], str]]:
@@ -206,13 +201,6 @@ def _holders(function: object) -> list[tuple[dict[str, Any], str]]:
     return [(scope, name) for scope in scopes for name, value in list(scope.items()) if value is function]
 
 
-def _rebind(scope: dict[str, Any], name: str, patch: wrapt.FunctionWrapper[..., Any]) -> Callable[[], bool]:
-    scope[name] = patch
-
-    def restore() -> bool:
-        if scope.get(name) is not patch:
-            return False
-        scope[name] = patch.__wrapped__
-        return True
-
-    return restore
+def _binding(scope: dict[str, Any], name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """How a module's name is read and bound."""
+    return lambda: scope.get(name), lambda function: scope.__setitem__(name, function)

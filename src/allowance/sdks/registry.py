@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import importlib.metadata
 import logging
+import os
+import re
 import sys
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import wrapt
-
+from allowance.calls import ready
+from allowance.calls.sdk_meter import SdkMeter
 from allowance.sdks import (
     anthropic,
     bedrock,
@@ -23,6 +27,7 @@ from allowance.sdks import (
     ollama,
     openai,
 )
+from allowance.sdks.imports import Watch, is_lazy, is_under_way
 from allowance.sdks.points import MissingPointError
 
 if TYPE_CHECKING:
@@ -35,123 +40,135 @@ __all__ = ["Coverage", "coverage", "instrument", "uninstrument"]
 
 _log = logging.getLogger("allowance.sdks")
 
-_SDKS: dict[str, tuple[Point, ...]] = {
-    "openai": openai.POINTS,
-    "anthropic": anthropic.POINTS,
-    "google-genai": google_genai.POINTS,
-    "litellm": litellm.POINTS,
-    "groq": groq.POINTS,
-    "boto3": bedrock.POINTS,
-    "mistralai": mistralai.POINTS,
-    "ollama": ollama.POINTS,
-    "cohere": cohere.POINTS,
-}
-"""By the name of the distribution."""
 
-_NOT_METERED = {
-    "openai": openai.NOT_METERED,
-    "anthropic": anthropic.NOT_METERED,
-    "google-genai": google_genai.NOT_METERED,
-    "litellm": litellm.NOT_METERED,
-    "groq": groq.NOT_METERED,
-    "boto3": bedrock.NOT_METERED,
-    "mistralai": mistralai.NOT_METERED,
-    "ollama": ollama.NOT_METERED,
-    "cohere": cohere.NOT_METERED,
+class _Sdk(NamedTuple):
+    """What is known of one SDK: the versions are the oldest and the newest that were tried."""
+
+    points: tuple[Point, ...]
+    not_metered: str
+    oldest: str
+    newest: str
+
+
+_SDKS = {
+    "openai": _Sdk(openai.POINTS, openai.NOT_METERED, "1.0", "3.54"),
+    "anthropic": _Sdk(anthropic.POINTS, anthropic.NOT_METERED, "0.40", "2.12"),
+    "google-genai": _Sdk(google_genai.POINTS, google_genai.NOT_METERED, "1.0", "3.4"),
+    "litellm": _Sdk(litellm.POINTS, litellm.NOT_METERED, "1.60", "1.109"),
+    "groq": _Sdk(groq.POINTS, groq.NOT_METERED, "0.9", "1.7"),
+    "boto3": _Sdk(bedrock.POINTS, bedrock.NOT_METERED, "1.38", "1.44"),
+    "mistralai": _Sdk(mistralai.POINTS, mistralai.NOT_METERED, "1.0", "3.7"),
+    "ollama": _Sdk(ollama.POINTS, ollama.NOT_METERED, "0.3", "0.6"),
+    "cohere": _Sdk(cohere.POINTS, cohere.NOT_METERED, "5.0", "7.3"),
 }
+"""By the name of the distribution. ``python -m tests.sdks.versions`` tries the versions."""
+
+_POINTS_OF = {
+    name: tuple(point for sdk in _SDKS.values() for point in sdk.points if point.module == name)
+    for name in dict.fromkeys(point.module for sdk in _SDKS.values() for point in sdk.points)
+}
+_MODULES = frozenset(_POINTS_OF)
 
 
 class Coverage(NamedTuple):
     """How far the calls of one SDK are metered in this process.
 
     ``covered`` is True once the SDK is imported and every essential place in it is patched; ``detail``
-    says what is missing, and what of this SDK is never metered.
+    says what is missing, and what of this SDK is never metered. ``tried`` is False for a version that is
+    older than those that allowance was tested with, or of a later series.
     """
 
     sdk: str
     version: str | None
     covered: bool
     detail: str
+    tried: bool = True
 
 
 class _Patches:
-    """What is patched in this process. All of it is guarded by one lock, under which nothing is imported."""
+    """What is patched in this process. One lock guards it: nothing is imported or logged while it is held."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._hooked: set[str] = set()
         self._applied: set[Point] = set()
-        self._missing: dict[Point, str] = {}
+        self._missing: set[Point] = set()
         self._on = False
+        self._watch = Watch(_MODULES, self._loaded)
 
-    def turn_on(self, meter: Meter) -> None:
+    def turn_on(self, meter: Meter | None) -> None:
         with self._lock:
             current.set_meter(meter)
             self._on = True
-        for name in dict.fromkeys(point.module for points in _SDKS.values() for point in points):
+            self._watch.start()
+        for name in _MODULES:
             self._prepare(name)
 
     def turn_off(self) -> None:
         with self._lock:
             current.set_meter(None)
             self._on = False
+            self._watch.stop()
             for point in self._applied:
                 point.undo()
             self._applied.clear()
             self._missing.clear()
 
     def _prepare(self, name: str) -> None:
-        module = sys.modules.get(name)
-        if module is None:
-            with self._lock:
-                new = name not in self._hooked
-                self._hooked.add(name)
-            if new:
-                wrapt.register_post_import_hook(self._imported, name)
+        module: Any = sys.modules.get(name)
+        if module is not None and is_lazy(module):
+            self._watch.follow(object.__getattribute__(module, "__spec__").loader)
             return
-        if getattr(getattr(module, "__spec__", None), "_initializing", False):
-            # Another thread is importing it: this waits for its end. Nothing new is imported.
-            importlib.import_module(name)
-        self._patch(module)
+        if is_under_way(module):
+            # Another thread imports it: this waits for its end, whatever that is. It imports nothing else.
+            with suppress(Exception):
+                importlib.import_module(name)
+            module = sys.modules.get(name)
+        if is_under_way(module):
+            # This very thread imports it, further up. A thread of its own can wait for that.
+            _thread.start_new_thread(self._prepare, (name,))
+        elif module is not None:
+            self._loaded(name, module)
 
-    def _imported(self, module: ModuleType) -> None:
+    def _loaded(self, name: str, module: ModuleType) -> None:
+        """Patch a module. Whatever it is like, nothing is raised: this is somebody else's import."""
+        new: list[tuple[Point, Exception]] = []
         with self._lock:
-            self._hooked.discard(module.__name__)
-            on = self._on
-        if on:
-            self._patch(module)
-
-    def _patch(self, module: ModuleType) -> None:
-        with self._lock:
-            for point in (p for points in _SDKS.values() for p in points if p.module == module.__name__):
+            for point in _POINTS_OF[name] if self._on else ():
                 try:
                     point.apply(module)
-                except MissingPointError as missing:
+                except Exception as error:  # noqa: BLE001 - a stub, or a module like none known
                     if point not in self._missing:
-                        level = logging.WARNING if point.essential else logging.DEBUG
-                        _log.log(level, "%s is missing: calls through it are not metered.", missing)
-                    self._missing[point] = point.name
+                        new.append((point, error))
+                    self._missing.add(point)
                 else:
-                    self._missing.pop(point, None)
+                    self._missing.discard(point)
                     self._applied.add(point)
+        for point, reason in new:
+            level = logging.WARNING if point.essential else logging.DEBUG
+            why = "is missing" if isinstance(reason, MissingPointError) else f"cannot be patched ({reason!r})"
+            place = f"{point.module}.{point.name}"
+            _log.log(level, "%s %s: calls through it are not metered.", place, why)
 
     def coverage(self, sdk: str) -> Coverage:
-        points = _SDKS[sdk]
+        points, not_metered, oldest, newest = _SDKS[sdk]
         version = _version(sdk)
         with self._lock:
             applied = [point for point in points if point in self._applied]
             missing = [point for point in points if point in self._missing]
             on = self._on
-        never = f"Not metered: {_NOT_METERED[sdk]}."
         if version is None:
             return Coverage(sdk, None, False, "It is not installed.")
+        tried = _was_tried(version, oldest, newest)
         if not on:
-            return Coverage(sdk, version, False, "Nothing is instrumented.")
-        if not applied and not missing:
-            return Coverage(sdk, version, False, f"It is not imported yet; it is metered once it is. {never}")
-        lacks = f"It lacks {', '.join(point.name for point in missing)}. " if missing else ""
+            return Coverage(sdk, version, False, "Nothing is instrumented.", tried)
+        says = [] if tried else [f"Tested with {oldest} to {newest}."]
+        if missing:
+            says.append(f"It lacks {', '.join(point.name for point in missing)}.")
+        elif not applied:
+            says.append("It is not imported yet; it is metered once it is.")
+        says.append(f"Not metered: {not_metered}.")
         covered = bool(applied) and not any(point.essential for point in missing)
-        return Coverage(sdk, version, covered, lacks + never)
+        return Coverage(sdk, version, covered, " ".join(says), tried)
 
 
 def _version(distribution: str) -> str | None:
@@ -161,20 +178,39 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _was_tried(version: str, oldest: str, newest: str) -> bool:
+    """Whether a version is neither older than the oldest tried, nor of a later series than the newest."""
+    series = 2 if newest.startswith("0.") else 1
+    return _numbers(oldest) <= _numbers(version) and _numbers(version)[:series] <= _numbers(newest)[:series]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
 _patches = _Patches()
 
 
-def instrument(meter: Meter) -> None:
-    """Send the calls of every supported SDK through this meter, of those imported later too.
+def instrument(meter: Meter | None = None) -> None:
+    """Have the calls of every supported SDK counted by the budgets around them, of SDKs imported later too.
 
-    It may be called again, from any thread: a new meter takes the place of the old one. It imports no
-    SDK and raises nothing: what an SDK's version lacks is logged, and told by `coverage`.
+    The first budget does this. It may be called again, from any thread: it patches what is not patched
+    yet. It imports no SDK and raises nothing: what an SDK's version lacks is logged, and told by
+    ``allowance doctor``. With ``ALLOWANCE_INSTRUMENT=0`` in the environment it does nothing.
+
+    Args:
+        meter: what the calls go through, in place of budgets.
     """
-    _patches.turn_on(meter)
+    if os.environ.get("ALLOWANCE_INSTRUMENT", "1") != "0":
+        _patches.turn_on(SdkMeter() if meter is None else meter)
 
 
 def uninstrument() -> None:
-    """Put the SDKs' own functions back. Calls that are under way stay with their meter."""
+    """Put the SDKs' own functions back, until `instrument` is called: no budget does it by itself any more.
+
+    Only decorated functions are counted then. Calls that are under way stay with their budgets.
+    """
+    ready.prepare()  # now, lest the first budget do it
     _patches.turn_off()
 
 
