@@ -81,7 +81,7 @@ SYNC: dict[str, tuple[str, Callable[[openai.OpenAI], Any]]] = {
         lambda c: c.audio.speech.create(model="gpt-4o-mini", input="hi", voice="ash").read(),
     ),
     "transcription": (
-        "other",
+        "transcription",
         lambda c: c.audio.transcriptions.create(model="gpt-4o-mini", file=("a.wav", b"RIFF")),
     ),
 }

@@ -237,8 +237,12 @@ class Call:
         elif not self.sent:
             charge.release("its stream was never begun")
         else:
-            usage = (None if tally is None else tally.usage()) or self._seen()
-            charge.settle(usage)
+            usage = None if tally is None else tally.usage()
+            if usage is None and self._billed_by_length():
+                charge.settle_expected("its stream did not come to its end")
+            else:
+                usage = usage or self._seen()
+                charge.settle(usage)
         if charge is not None and tally is not None:
             remember_id(tally.reply_id, charge.payees(), usage)
 
@@ -277,10 +281,24 @@ class Call:
     # -- measuring ---------------------------------------------------------------------------------------
 
     def _counted(self, texts: tuple[str, ...] | None) -> Usage | None:
-        """Usage of a reply that carries none: the quote's input, and its text counted here."""
-        if texts is None or self.request is None:
+        """Usage of a reply that carries none: the quote's input, and its text counted here.
+
+        Of speech it is what was to be spoken. What is billed by its length no text tells.
+        """
+        if self.request is None or self._billed_by_length():
             return None
         quote = None if self.charge is None else self.charge.counted()
+        if self.request.api == "speech" and quote is not None:
+            return Usage(
+                model=self.request.model,
+                input_tokens=quote.likely_input_tokens,
+                output_tokens=quote.output_tokens,
+                audio_output_tokens=quote.output_tokens,
+                characters=sum(map(len, self.request.texts)),
+                counted=True,
+            )
+        if texts is None:
+            return None
         output = self.books.quoting.count(self.request, texts)
         if quote is not None and quote.capped:
             output = min(output, quote.output_tokens)  # a vendor cannot have sent more
@@ -290,6 +308,10 @@ class Call:
             output_tokens=output,
             counted=True,
         )
+
+    def _billed_by_length(self) -> bool:
+        """Whether it is what was sent that is billed, in seconds or pages, and not the text that came."""
+        return self.request is not None and self.request.api in ("transcription", "ocr")
 
     def _seen(self) -> Usage:
         """What was seen of a stream that did not end: its stated figures, or its text counted, if more."""

@@ -35,27 +35,33 @@ _PAGE_MARK: Final = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Tokens of an attachment, how many of them are audio, and why they are no bound, else empty."""
+    """Tokens of an attachment, how many of them are audio, and why they are no bound, else empty.
+
+    ``seconds`` and ``pages`` are for models that bill sound and documents by these.
+    """
 
     tokens: int
     audio: int = 0
+    seconds: int = 0
+    pages: int = 0
     reason: str = ""
 
 
 def weigh(family: Family, attachment: Attachment) -> Weight:
     """What an attachment adds to the input. Only a WAV file tells its length for certain."""
     if attachment.kind == "document":
-        pages = _pages(attachment) * (_PAGE_TEXT + _PAGE_IMAGE.get(family.name, 4_784))
-        return Weight(pages, reason="the pages of a document are estimated")
+        pages = _pages(attachment)
+        page = _PAGE_TEXT + _PAGE_IMAGE.get(family.name, 4_784)
+        return Weight(pages * page, pages=pages, reason="the pages of a document are estimated")
     if attachment.kind == "video":
         seconds = _SECONDS if attachment.size is None else -(-attachment.size // _VIDEO_BYTES)
         return Weight(seconds * _VIDEO, reason="the length of a video is estimated")
     rate = _OPENAI_AUDIO if family.name == "openai" else _AUDIO
     exact = _wav_seconds(attachment)
     if exact is not None:
-        return Weight(exact * rate, exact * rate)
+        return Weight(exact * rate, exact * rate, exact)
     seconds = _SECONDS if attachment.size is None else -(-attachment.size // _AUDIO_BYTES)
-    return Weight(seconds * rate, seconds * rate, "the length of an audio file is estimated")
+    return Weight(seconds * rate, seconds * rate, seconds, reason="the length of an audio file is estimated")
 
 
 def _pages(attachment: Attachment) -> int:

@@ -24,12 +24,17 @@ _FUNCTION: Final = {"o200k_base": 7, "cl100k_base": 10}
 
 @dataclass(slots=True)
 class Measure:
-    """Tokens of an input. ``reasons`` say why ``bound`` is none; audio and images are part of both sums."""
+    """Tokens of an input. ``reasons`` say why ``bound`` is none; audio and images are part of both sums.
+
+    ``seconds`` of sound and ``pages`` of documents are beside them, for models that bill these.
+    """
 
     bound: int
     usual: int
     audio: int = 0
     images: int = 0
+    seconds: int = 0
+    pages: int = 0
     reasons: tuple[str, ...] = ()
 
 
@@ -81,6 +86,8 @@ def _add_media(result: Measure, request: Request, family: Family) -> None:
         result.bound += weight.tokens
         result.usual += weight.tokens
         result.audio += weight.audio
+        result.seconds += weight.seconds
+        result.pages += weight.pages
         if weight.reason:
             _because(result, weight.reason)
 

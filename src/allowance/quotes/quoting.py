@@ -200,7 +200,7 @@ def _quote(
 def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
     pictures = request.api == "images"
     spoken = request.api == "speech"
-    media = pictures or spoken or found.audio or found.images
+    media = pictures or spoken or found.audio or found.images or found.pages
     if not (media or request.web_searches or request.service_tier or request.speed or request.region):
         return Usage(input_tokens=into, output_tokens=out)  # tokens are all that there is to price
     return Usage(
@@ -216,6 +216,8 @@ def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
         web_searches=request.web_searches or 0,
         images=request.choices if pictures else 0,
         characters=sum(map(len, request.texts)) if spoken else 0,
+        seconds=found.seconds if request.api == "transcription" else 0,
+        pages=found.pages if request.api == "ocr" else 0,
     )
 
 

@@ -6,14 +6,18 @@ Base64 is never counted as text, and of an image only the bytes that hold its si
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, Final, Literal
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from allowance.requests.fields import field
 from allowance.requests.request import Attachment, Image
 
 if TYPE_CHECKING:
     from allowance.requests.draft import Draft
 
-__all__ = ["add_data", "add_image_url", "add_unknown", "split_data_url"]
+__all__ = ["add_data", "add_file", "add_image_url", "add_unknown", "split_data_url"]
 
 # Every format but JPEG has its size in the first bytes; a JPEG may hold a preview of 64 kB before it.
 _HEAD: Final = 1_024
@@ -60,6 +64,36 @@ def add_data(draft: Draft, mime: str, data: object, detail: object = None) -> No
         draft.attachments.append(
             Attachment(kind, size, _decode(data, limit), mime.rpartition("/")[2] or None)
         )
+
+
+def add_file(draft: Draft, mime: str, file: object) -> None:
+    """A file to be sent as SDKs take it: bytes, an open file, a path, or one of these with its name.
+
+    An open file is left where it stood.
+    """
+    if isinstance(file, tuple):
+        file = file[1] if len(file) > 1 else None
+    elif isinstance(file, Mapping) or hasattr(file, "file_name"):
+        file = field(file, "content")
+    if isinstance(file, (bytes, bytearray)):
+        add_data(draft, mime, bytes(file))
+        return
+    size, head = None, None
+    with suppress(OSError, ValueError):  # a pipe, a closed file: the SDK will say so
+        if isinstance(file, os.PathLike):
+            size = os.stat(file).st_size
+        elif hasattr(file, "seek") and hasattr(file, "tell"):
+            size, head = _open_file(file)
+    draft.attachments.append(Attachment(_kind(mime), size, head))
+
+
+def _open_file(file: Any) -> tuple[int, bytes | None]:
+    start = file.tell()
+    head = file.read(_HEAD)
+    file.seek(0, os.SEEK_END)
+    size = file.tell() - start
+    file.seek(start)
+    return size, head if isinstance(head, bytes) else None
 
 
 def add_unknown(draft: Draft, mime: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures, speech, and calls whose input stands under no known name."""
+"""Pictures, speech, sound and documents to be read, and calls whose input stands under no known name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.requests.content import add_content
-from allowance.requests.fields import as_list
+from allowance.requests.fields import as_list, first_field
+from allowance.requests.media import add_data, add_file, add_unknown, split_data_url
 
 if TYPE_CHECKING:
     from allowance.requests.draft import Draft, Readers
 
-__all__ = ["read_other", "read_pictures", "read_speech"]
+__all__ = ["read_ocr", "read_other", "read_pictures", "read_speech", "read_transcription"]
 
 _GUESSED: Final = "the input was guessed from the arguments: name it messages, or give request="
 
@@ -24,6 +25,23 @@ def read_pictures(draft: Draft, arguments: Mapping[str, Any]) -> None:
 def read_speech(draft: Draft, arguments: Mapping[str, Any]) -> None:
     """``audio.speech.create``: the text that is spoken."""
     draft.read(arguments, _SPEECH)
+
+
+def read_transcription(draft: Draft, arguments: Mapping[str, Any]) -> None:
+    """``audio.transcriptions`` and ``audio.translations``: a file of sound, which is billed by its length."""
+    draft.read(arguments, _SOUND)
+    add_file(draft, "audio/", arguments.get("file"))
+
+
+def read_ocr(draft: Draft, arguments: Mapping[str, Any]) -> None:
+    """Mistral's ``ocr.process``: a document, which is billed by the page."""
+    url = first_field(arguments.get("document"), "document_url", "image_url")
+    url = first_field(url, "url") or url
+    carried = split_data_url(url) if isinstance(url, str) else None
+    if carried is None:
+        add_unknown(draft, "application/pdf")
+    else:
+        add_data(draft, "application/pdf", carried[1])
 
 
 def read_other(draft: Draft, arguments: Mapping[str, Any]) -> None:
@@ -54,4 +72,5 @@ def _n(draft: Draft, value: object) -> None:
 
 
 _PICTURES: Final[Readers] = {"prompt": add_content, "n": _n}
+_SOUND: Final[Readers] = {"prompt": add_content}
 _SPEECH: Final[Readers] = {"input": add_content, "instructions": add_content}

@@ -11,7 +11,13 @@ from allowance.requests.draft import Draft
 from allowance.requests.fields import as_list, field, members
 from allowance.requests.gemini import read_gemini
 from allowance.requests.openai import read_chat, read_completions, read_embeddings, read_responses
-from allowance.requests.other import read_other, read_pictures, read_speech
+from allowance.requests.other import (
+    read_ocr,
+    read_other,
+    read_pictures,
+    read_speech,
+    read_transcription,
+)
 
 if TYPE_CHECKING:
     from allowance.requests.request import Api, Request
@@ -29,11 +35,14 @@ _READERS: Final[Mapping[Api, Callable[[Draft, Mapping[str, Any]], None]]] = {
     "invoke": read_invoked,
     "images": read_pictures,
     "speech": read_speech,
+    "transcription": read_transcription,
+    "ocr": read_ocr,
     "other": read_other,
 }
 
 _INPUTS: Final = ("messages", "contents", "input", "prompt")
 _PICTURE_MODELS: Final = ("dall-e", "gpt-image", "chatgpt-image", "imagen", "flux", "stable-diffusion")
+_HEARING_MODELS: Final = ("whisper", "transcri")
 _LEGACY_MODELS: Final = ("davinci", "babbage", "instruct", "text-", "code-")
 
 
@@ -91,6 +100,8 @@ def _family(arguments: Mapping[str, Any], model: str) -> Api:
         if name.startswith(_PICTURE_MODELS):
             return "images"
         return "completions" if any(mark in name for mark in _LEGACY_MODELS) else "chat"
+    if arguments.get("file") is not None and any(mark in name for mark in _HEARING_MODELS):
+        return "transcription"
     stored = ("previous_response_id", "conversation")
     return "responses" if prompt is not None or any(arguments.get(key) for key in stored) else "other"
 

@@ -9,7 +9,7 @@ __all__ = ["Api", "Attachment", "Image", "Request"]
 
 Api: TypeAlias = Literal[
     "chat", "responses", "completions", "embeddings", "messages", "gemini", "converse", "invoke", "images",
-    "speech", "other",
+    "speech", "transcription", "ocr", "other",
 ]  # fmt: skip
 """The family of arguments: OpenAI's four (LiteLLM's too), Anthropic's messages, Gemini's contents, ..."""
 

@@ -13,8 +13,8 @@ _ENDPOINTS = (
     Endpoint("openai/v1/chat/completions", "chat"),
     Endpoint("openai/v1/embeddings", "embeddings"),
     Endpoint("openai/v1/audio/speech", "speech"),
-    Endpoint("openai/v1/audio/transcriptions", "other"),
-    Endpoint("openai/v1/audio/translations", "other"),
+    Endpoint("openai/v1/audio/transcriptions", "transcription"),
+    Endpoint("openai/v1/audio/translations", "transcription"),
 )
 
 NOT_METERED = "batches and fine-tuning (billed apart)"

@@ -60,9 +60,9 @@ def _of(root: str) -> list[Method]:
         *_both(f"{root}.agents", "Agents.complete", "chat", _agent),
         *_both(f"{root}.agents", "Agents.stream", "chat", _agent),
         *_both(f"{root}.embeddings", "Embeddings.create", "embeddings", _embedded),
-        *_both(f"{root}.ocr", "Ocr.process", "other", essential=False),
-        *_both(f"{root}.transcriptions", "Transcriptions.complete", "other", essential=False),
-        *_both(f"{root}.transcriptions", "Transcriptions.stream", "other", essential=False),
+        *_both(f"{root}.ocr", "Ocr.process", "ocr", essential=False),
+        *_both(f"{root}.transcriptions", "Transcriptions.complete", "transcription", essential=False),
+        *_both(f"{root}.transcriptions", "Transcriptions.stream", "transcription", essential=False),
     ]
 
 
