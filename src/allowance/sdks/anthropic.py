@@ -32,4 +32,11 @@ def _provider(client: Any, host: str) -> str | None:
     return next((cloud for cloud in clouds if cloud is not None), None)
 
 
-POINTS = base_client_points("anthropic", "anthropic._base_client", _ENDPOINTS, _provider)
+_MANAGERS = (
+    ("anthropic.lib.streaming._messages", "MessageStreamManager"),
+    ("anthropic.lib.streaming._messages", "AsyncMessageStreamManager"),
+    ("anthropic.lib.streaming._beta_messages", "BetaMessageStreamManager"),
+    ("anthropic.lib.streaming._beta_messages", "BetaAsyncMessageStreamManager"),
+)
+
+POINTS = base_client_points("anthropic", "anthropic._base_client", _ENDPOINTS, _provider, managers=_MANAGERS)

@@ -2,21 +2,24 @@
 
 google-genai's are such generators: the request goes out at the first item, which may be read after the block
 has closed, or in another one. Each step of theirs is therefore run in the context in which they were made.
+So is the request of a manager that sends it when it is entered: those of openai's and anthropic's helpers.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
     from contextvars import Context
 
     from allowance.calls.sdk_call import Meter
     from allowance.sdks.standing import Run
 
-__all__ = ["carrying"]
+__all__ = ["carrying", "carrying_request"]
 
 
 def carrying(original: Callable[..., Any]) -> Run:
@@ -37,6 +40,29 @@ def carrying(original: Callable[..., Any]) -> Run:
         return _asteps(meter.carried(), await function(*args, **kwargs))
 
     return arun
+
+
+def carrying_request(_: Callable[..., Any]) -> Run:
+    """Make a manager, whose first argument sends its request: a function, or what is awaited."""
+
+    def run(
+        meter: Meter, function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if args:
+            return function(_carried(meter, args[0]), *args[1:], **kwargs)
+        named = {name: _carried(meter, kwargs[name]) for name in _REQUESTS if name in kwargs}
+        return function(*args, **{**kwargs, **named})
+
+    return run
+
+
+_REQUESTS = ("api_request", "request_func")
+
+
+def _carried(meter: Meter, request: Any) -> Any:
+    if isinstance(request, Awaitable):
+        return _Within(meter.carried(), request)
+    return partial(meter.carried().run, request) if callable(request) else request
 
 
 def _steps(context: Context, stream: Iterator[Any]) -> Iterator[Any]:

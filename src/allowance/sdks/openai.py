@@ -44,6 +44,20 @@ def _provider(client: Any, host: str) -> str | None:
     return known
 
 
+_MANAGERS = (
+    ("openai.lib.streaming.chat._completions", "ChatCompletionStreamManager"),
+    ("openai.lib.streaming.chat._completions", "AsyncChatCompletionStreamManager"),
+    ("openai.lib.streaming.responses._responses", "ResponseStreamManager"),
+    ("openai.lib.streaming.responses._responses", "AsyncResponseStreamManager"),
+    ("openai.lib.streaming._assistants", "AssistantStreamManager"),
+    ("openai.lib.streaming._assistants", "AsyncAssistantStreamManager"),
+)
+
 POINTS = base_client_points(
-    "openai", "openai._base_client", _ENDPOINTS, _provider, asks=frozenset({"chat", "completions"})
+    "openai",
+    "openai._base_client",
+    _ENDPOINTS,
+    _provider,
+    asks=frozenset({"chat", "completions"}),
+    managers=_MANAGERS,
 )

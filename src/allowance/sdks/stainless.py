@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from allowance.calls.sdk_call import SdkCall
 from allowance.sdks.asking import asking_for
+from allowance.sdks.lazy import carrying_request
 from allowance.sdks.points import AttributePoint, metered
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ def base_client_points(
     provider: Callable[[Any, str], str | None],
     *,
     asks: frozenset[Api] = frozenset(),
+    managers: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Point, ...]:
-    """The two points of such an SDK. ``provider`` tells it by the client and the URL's host.
+    """The points of such an SDK. ``provider`` tells it by the client and the URL's host.
 
-    ``asks`` are the families whose streams report their usage only where they are asked to.
+    ``asks`` are the families whose streams report their usage only where they are asked to; ``managers``
+    the classes, by module, that send a request when they are entered, beside those of raw responses.
     """
     patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
 
@@ -94,9 +97,15 @@ def base_client_points(
             asking=asking,
         )
 
-    return tuple(
+    requests = tuple(
         AttributePoint(module, name, partial(metered, read=read))
         for name in ("SyncAPIClient.request", "AsyncAPIClient.request")
+    )
+    raw = module.replace("_base_client", "_response")
+    entered = (*managers, (raw, "ResponseContextManager"), (raw, "AsyncResponseContextManager"))
+    return (
+        *requests,
+        *(AttributePoint(at, f"{name}.__init__", carrying_request, essential=False) for at, name in entered),
     )
 
 
