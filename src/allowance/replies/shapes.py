@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable, Mapping
+from types import AsyncGeneratorType
 from typing import Any
 
 from allowance.replies.fields import view
@@ -99,7 +100,14 @@ def member_stream(reply: object) -> str | None:
     return None
 
 
-_SOURCES = ("completion_stream", "streaming_response", "response", "stream_iterator", "generator")
+_SOURCES = (
+    "response_stream",
+    "completion_stream",
+    "streaming_response",
+    "response",
+    "stream_iterator",
+    "generator",
+)
 
 
 def closings(stream: object, *, awaited: bool = False) -> list[Callable[[], Any]]:
@@ -116,7 +124,16 @@ def closings(stream: object, *, awaited: bool = False) -> list[Callable[[], Any]
         close = next((fields.get(name) for name in names if callable(fields.get(name))), None)
         if close is not None and (awaited or not inspect.iscoroutinefunction(close)):
             found.append(close)
-        source = next((inner for name in _SOURCES if (inner := fields.get(name)) is not None), None)
+        within = _within(source) or fields
+        source = next((inner for name in _SOURCES if (inner := within.get(name)) is not None), None)
         if source is None:
             break
     return found
+
+
+def _within(source: Any) -> dict[str, Any] | None:
+    """What google-genai's asynchronous generators read from: a circle, which closing them leaves open."""
+    frame = source.ag_frame if isinstance(source, AsyncGeneratorType) else None
+    if frame is None or not str(frame.f_globals.get("__name__")).startswith("google.genai."):
+        return None
+    return dict(frame.f_locals)
