@@ -78,14 +78,15 @@ class Bench:
 
     def make(self, cell: Cell, way: str, limit: float) -> None:
         """Make the call under a budget of so many dollars, and read its reply to the end."""
-        sync, asynchronous = self._clients_of(cell.sdk)
+        sync, asynchronous = self.clients_of(cell.sdk)
         if cell.colour == "sync":
             _run(way, cell, sync, limit)
         else:
             context = contextvars.copy_context()
             self._runner.run(_arun(way, cell, asynchronous, limit), context=context)
 
-    def _clients_of(self, sdk: Sdk) -> tuple[Any, Any]:
+    def clients_of(self, sdk: Sdk) -> tuple[Any, Any]:
+        """The synchronous and the asynchronous one; None where an SDK has none."""
         made = self._clients.get(sdk.name)
         if made is None:
             made = self._clients[sdk.name] = sdk.clients(self.provider.url, self._stack, self._astack)
