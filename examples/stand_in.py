@@ -36,26 +36,28 @@ class StandIn:
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        words = ANSWER.split()[: asked.get("max_tokens")]
+        whole = ANSWER.split()
+        words = whole[: asked.get("max_tokens")]
+        ended = "stop" if words == whole else "length"
         usage = _usage(asked["messages"], words)
         self.send_response(200)
         if asked.get("stream"):
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
-            self._stream(asked["model"], words, usage)
+            self._stream(asked["model"], words, ended, usage)
         else:
-            body = json.dumps(_reply(asked["model"], words, usage)).encode()
+            body = json.dumps(_reply(asked["model"], words, ended, usage)).encode()
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-    def _stream(self, model: str, words: list[str], usage: dict[str, int]) -> None:
+    def _stream(self, model: str, words: list[str], ended: str, usage: dict[str, int]) -> None:
         try:
             for number, word in enumerate(words):
                 piece = word if number == 0 else f" {word}"
                 self._event(_chunk(model, [{"index": 0, "delta": {"content": piece}}]))
-            self._event(_chunk(model, [{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+            self._event(_chunk(model, [{"index": 0, "delta": {}, "finish_reason": ended}]))
             self._event({**_chunk(model, []), "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
         except ConnectionError:
@@ -73,9 +75,9 @@ def _usage(messages: list[dict[str, str]], words: list[str]) -> dict[str, int]:
     return {"prompt_tokens": asked, "completion_tokens": len(words), "total_tokens": asked + len(words)}
 
 
-def _reply(model: str, words: list[str], usage: dict[str, int]) -> dict[str, Any]:
+def _reply(model: str, words: list[str], ended: str, usage: dict[str, int]) -> dict[str, Any]:
     message = {"role": "assistant", "content": " ".join(words)}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "finish_reason": ended}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

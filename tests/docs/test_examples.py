@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 from http.server import ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,24 @@ def memory_store() -> Iterator[None]:
     allowance.configure(store="memory://")
     yield
     allowance.configure(store=None)
+
+
+def test_a_short_budget_refuses_changes_or_is_given_more(tmp_path: Path) -> None:
+    lines = [line.strip() for line in run("when_short.py", tmp_path)]
+    assert lines[0] == STAND_IN
+    starts = [number for number, line in enumerate(lines) if re.match(r"\d\. ", line)]
+    parts = [[line for line in lines[at + 1 : to] if line] for at, to in pairwise([*starts, len(lines)])]
+    assert parts[0][0].startswith("The budget of user 'alice' does not cover a call to gpt-4o")
+    assert parts[1] == ["gpt-4o-mini said 47 tokens, finish_reason='stop'   charged $0.000031"]
+    assert parts[2] == ["gpt-4o      said 35 tokens, finish_reason='length' charged $0.000392"]
+    assert parts[3] == [
+        "dora asks for $0.000245 more",
+        "gpt-4o      said 47 tokens, finish_reason='stop'   charged $0.000512",
+        "ledger: top-up of $0.002: the boss agreed",
+        "ledger: gpt-4o, $0.000512",
+    ]
+    assert [line.split()[0] for line in parts[4]] == ["gpt-4o-mini"] * 3 + ["nothing"]
+    assert "said 43 tokens, finish_reason='length'" in parts[4][2]
 
 
 def test_litellm_is_capped_in_three_ways(tmp_path: Path) -> None:
