@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 import allowance
 from allowance import budget
+from allowance.calls import lifeline
 from allowance.sdks import asking
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import CALL, CHAT, GPT_4O_IN, GPT_4O_OUT, books, lines
@@ -160,8 +165,6 @@ def test_raw_lines_are_what_the_user_asked_for(
     ],
 )
 def test_hosts_that_refuse_it_are_not_asked(url: str, asked: bool) -> None:
-    import httpx
-
     sent: list[bytes] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -172,3 +175,136 @@ def test_hosts_that_refuse_it_are_not_asked(url: str, asked: bool) -> None:
     with openai.OpenAI(api_key="k", base_url=url, http_client=http) as client, budget(limit=None):
         list(client.chat.completions.create(**STREAM))
     assert (b"include_usage" in sent[0]) is asked
+
+
+# -- users who leave off at the chunk that says why it finished -------------------------------------------
+
+
+def finished(chunk: Any) -> bool:
+    return bool(chunk.choices) and chunk.choices[0].finish_reason is not None
+
+
+@pytest.fixture
+def chunks(provider: Provider) -> list[Any]:
+    """What a plain stream gives."""
+    with clients.openai_sync(provider) as plain:
+        return [chunk.to_dict() for chunk in plain.chat.completions.create(**STREAM)]
+
+
+def test_leaving_off_at_the_last_chunk_is_charged_exactly(
+    gpt: openai.OpenAI, store: MemoryStore, chunks: list[Any]
+) -> None:
+    seen = []
+    with budget("alice", limit=1):
+        for chunk in gpt.chat.completions.create(**STREAM):
+            seen.append(chunk.to_dict())
+            if finished(chunk):
+                break
+        with gpt.chat.completions.create(**STREAM) as stream:
+            assert next(chunk for chunk in stream if finished(chunk))
+        with gpt.chat.completions.stream(**CHAT) as helper:
+            for event in helper:
+                if event.type == "content.done":
+                    break
+    lifeline.drain()
+    assert seen == chunks
+    assert [entry.amount for entry in lines(store, "alice")] == [CALL] * 3
+    assert not any(entry.counted for entry in lines(store, "alice"))
+
+
+async def test_leaving_off_an_async_stream_at_the_last_chunk(
+    provider: Provider, store: MemoryStore, chunks: list[Any]
+) -> None:
+    seen = []
+    async with clients.openai_async(provider) as client, budget("alice", limit=1):
+        stream = await client.chat.completions.create(**STREAM)
+        async for chunk in stream:
+            seen.append(chunk.to_dict())
+            if finished(chunk):
+                break
+        await stream.close()
+    assert seen == chunks
+    assert books(store, "alice") == (CALL, 0)
+    assert not lines(store, "alice")[0].counted
+
+
+def test_several_choices_finish_one_after_the_other(
+    provider: Provider, gpt: openai.OpenAI, store: MemoryStore
+) -> None:
+    gate = threading.Event()
+    arguments = {**STREAM, "n": 2}
+    plain = [chunk.to_dict() for chunk in gpt.chat.completions.create(**arguments)]
+    with budget("alice", limit=1):
+        metered = [chunk.to_dict() for chunk in gpt.chat.completions.create(**arguments)]
+        provider.reply(text="one two", chunks=1, chunk_gate=gate)  # the second choice's piece waits
+        stream = gpt.chat.completions.create(**arguments)
+        assert (
+            next(chunk for chunk in stream if finished(chunk)).choices[0].index == 0
+        )  # and it is not waited for
+        gate.set()
+        list(stream)
+    assert metered == plain
+    assert books(store, "alice") == (2 * CALL, 0)
+
+
+def test_a_server_that_was_asked_and_says_nothing_loses_no_chunk(
+    provider: Provider, gpt: openai.OpenAI, store: MemoryStore, chunks: list[Any]
+) -> None:
+    provider.reply(usage=False)
+    with budget("alice", limit=1):
+        stream = gpt.chat.completions.create(**STREAM)
+        assert [chunk.to_dict() for chunk in stream] == chunks
+        with pytest.raises(StopIteration):
+            next(stream)
+    assert books(store, "alice") == (COUNTED, 0)
+
+
+AFTER: dict[str, tuple[list[Any], type[BaseException] | None]] = {
+    "a chunk": ([{"choices": [{"index": 0, "delta": {"content": "!"}, "finish_reason": None}]}], None),
+    "an error": ([{"error": {"message": "overloaded"}}], openai.APIError),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_what_comes_after_the_last_chunk_is_neither_lost_nor_early(
+    name: str, colour: str, store: MemoryStore
+) -> None:
+    after, error = AFTER[name]
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
+    last = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}
+    events = [last, *after, usage]
+    body = "".join(f"data: {json.dumps(head | event)}\n\n" for event in events) + "data: [DONE]\n\n"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text=body, headers={"content-type": "text/event-stream"})
+
+    transport = httpx.MockTransport(answer)
+    with budget("alice", limit=1), ExitStack() as stack:
+        if colour == "sync":
+            client = openai.OpenAI(api_key="k", http_client=httpx.Client(transport=transport))
+            stream = stack.enter_context(client).chat.completions.create(**STREAM)
+            step: Any = lambda: next(stream)  # noqa: E731
+        else:
+            http = httpx.AsyncClient(transport=transport)
+            astream = await openai.AsyncOpenAI(api_key="k", http_client=http).chat.completions.create(
+                **STREAM
+            )
+            step = lambda: anext(astream)  # noqa: E731
+
+        async def take() -> Any:
+            taken = step()
+            return taken if colour == "sync" else await taken
+
+        assert finished(await take())
+        if error is None:
+            assert (await take()).choices[0].delta.content == "!"
+        else:
+            with pytest.raises(error):
+                await take()
+        with pytest.raises((StopIteration, StopAsyncIteration, RuntimeError)):
+            await take()
+    spent, held = books(store, "alice")
+    assert held == 0
+    assert spent == (CALL if error is None else 9 * GPT_4O_IN + GPT_4O_OUT)

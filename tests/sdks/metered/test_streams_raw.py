@@ -278,7 +278,7 @@ def test_an_encoded_body_is_seen_as_it_is_decoded(store: MemoryStore) -> None:
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
     with openai.OpenAI(api_key="k", http_client=http) as client, budget("alice", limit=1):
-        with client.chat.completions.with_streaming_response.create(**CHAT) as response:  # type: ignore[call-overload]  # spread
+        with client.chat.completions.with_streaming_response.create(**CHAT) as response:
             assert "".join(response.iter_text()) == said
     assert books(store, "alice") == (CALL, 0)
 
