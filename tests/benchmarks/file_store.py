@@ -6,8 +6,8 @@ Row of DESIGN §9 (file store). A pair is one reserve and one settle of a call o
 commits of a connection of its own with the same settings (write-ahead log, `synchronous=FULL`, so each waits
 for the disk): one inserts a row and updates another, one updates both. With many callers, 4 processes of 16
 threads each, the other side does the same work as ours, by the same verbs on the same tables, with one
-connection per thread and SQLite's own busy handler. The sides run in turn, round by round, on files in one
-directory; medians are printed, and who waited longest.
+connection per thread and SQLite's own busy handler. The sides run in turn (one caller pair by pair, many
+round by round) on files in one directory; medians are printed, and who waited longest.
 """
 
 from __future__ import annotations
@@ -57,23 +57,39 @@ def main(seconds: float) -> None:
     folder = Path(tempfile.mkdtemp())
     print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, medians of {ROUNDS} rounds\n")
     makers = {"allowance": partial(our_pair, folder), "bare SQLite": partial(bare_pair, folder)}
-    pairs = {name: make() for name, make in makers.items()}
-    one = in_turn({name: partial(measure, [pair], seconds) for name, pair in pairs.items()})
-    ratio = statistics.median(b.rate / a.rate for a, b in zip(*one.values(), strict=True))
+    one = alternate({name: make() for name, make in makers.items()}, seconds * ROUNDS)
+    ratio = one["bare SQLite"].rate / one["allowance"].rate
     report("one caller", one, f"{ratio:.2f} times two bare commits (at most 1.3)")
     many = in_turn({each.__name__: partial(crowd, each, folder, seconds) for each in (our_pair, apart_pair)})
     ratio = statistics.median(a.rate / b.rate for a, b in zip(*many.values(), strict=True))
-    report(f"{PROCESSES} processes x {THREADS} threads", many, f"{ratio:.1f} times as many (at least 10)")
+    each = {name: median(taken) for name, taken in many.items()}
+    report(f"{PROCESSES} processes x {THREADS} threads", each, f"{ratio:.1f} times as many (at least 10)")
 
 
-def report(what: str, samples: dict[str, list[Sample]], verdict: str) -> None:
+def report(what: str, samples: dict[str, Sample], verdict: str) -> None:
     """Print one comparison."""
-    for name, taken in samples.items():
-        rate = statistics.median(sample.rate for sample in taken)
-        longest = statistics.median(sample.longest for sample in taken)
+    for name, (rate, longest) in samples.items():
         each, wait = f"{1e6 / rate:,.0f} µs each", f"{longest * 1e3:,.0f} ms longest"
         print(f"{what:<26}{name:<14}{rate:>9,.0f} pairs/s {each:>16} {wait:>20}")
     print(f"{'':<26}{verdict}\n")
+
+
+def alternate(pairs: dict[str, Pair], seconds: float) -> dict[str, Sample]:
+    """One pair of each in turn, for so long on each side: a disk's pace changes from second to second."""
+    taken: dict[str, list[float]] = {name: [] for name in pairs}
+    end = time.perf_counter() + seconds * len(pairs)
+    while time.perf_counter() < end:
+        for name, pair in pairs.items():
+            begun = time.perf_counter()
+            pair()
+            taken[name].append(time.perf_counter() - begun)
+    return {name: Sample(1 / statistics.median(times), max(times)) for name, times in taken.items()}
+
+
+def median(samples: list[Sample]) -> Sample:
+    """The middle of each figure."""
+    rates, longest = zip(*samples, strict=True)
+    return Sample(statistics.median(rates), statistics.median(longest))
 
 
 def in_turn(functions: dict[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
