@@ -98,12 +98,16 @@ SDK = Sdk(
             lambda c: c,
             (
                 Row("openai/", lambda c: c.openai.completion(**GPT), CALL),
-                Row("openai/, stream=True", lambda c: c.openai.completion(**GPT, **ASKED), CALL),
-                Row("usage not asked for", lambda c: c.openai.completion(**GPT, stream=True), COUNTED),
+                Row("openai/ stream", lambda c: c.openai.completion(**GPT, **ASKED), CALL),
+                Row(
+                    "openai/ stream, usage not asked for",
+                    lambda c: c.openai.completion(**GPT, stream=True),
+                    COUNTED,
+                ),
                 Row("anthropic/", lambda c: c.other.completion(**SONNET), SONNET_CALL),
-                Row("anthropic/, stream=True", lambda c: c.other.completion(**SONNET, **ASKED), SONNET_CALL),
+                Row("anthropic/ stream", lambda c: c.other.completion(**SONNET, **ASKED), SONNET_CALL),
                 Row("gemini/", lambda c: c.other.completion(**GEMINI), GEMINI_CALL),
-                Row("gemini/, stream=True", lambda c: c.other.completion(**GEMINI, **ASKED), GEMINI_CALL),
+                Row("gemini/ stream", lambda c: c.other.completion(**GEMINI, **ASKED), GEMINI_CALL),
             ),
         ),
         Endpoint(

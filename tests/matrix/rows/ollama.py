@@ -37,11 +37,9 @@ SDK = Sdk(
             lambda c: c,
             (
                 Row("on this machine", lambda c: c.chat(HERE, **ASK), 0),
-                Row("on this machine, stream=True", lambda c: c.chat(HERE, **ASK, stream=True), 0),
+                Row("on this machine stream", lambda c: c.chat(HERE, **ASK, stream=True), 0),
                 Row("in the cloud", lambda c: c.chat(CLOUD, **ASK), COST, prices=OWN),
-                Row(
-                    "in the cloud, stream=True", lambda c: c.chat(CLOUD, **ASK, stream=True), COST, prices=OWN
-                ),
+                Row("in the cloud stream", lambda c: c.chat(CLOUD, **ASK, stream=True), COST, prices=OWN),
             ),
         ),
         Endpoint(
@@ -50,7 +48,7 @@ SDK = Sdk(
             (
                 Row("on this machine", lambda c: c.generate(HERE, **SAY), 0),
                 Row("in the cloud", lambda c: c.generate(CLOUD, **SAY), COST, prices=OWN),
-                Row("stream=True", lambda c: c.generate(CLOUD, **SAY, stream=True), COST, prices=OWN),
+                Row("in the cloud stream", lambda c: c.generate(CLOUD, **SAY, stream=True), COST, prices=OWN),
             ),
         ),
         Endpoint(

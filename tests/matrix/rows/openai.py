@@ -197,7 +197,7 @@ SDK = Sdk(
                     HEARD_COST,
                 ),
                 Row(
-                    "transcriptions, stream=True",
+                    "transcriptions stream",
                     lambda audio: audio.transcriptions.create(
                         model="gpt-4o-transcribe", file=sound(), stream=True
                     ),
@@ -239,7 +239,7 @@ SDK = Sdk(
             (
                 Row("DeepSeek", lambda c: c.deepseek.chat.completions.create(**DEEPSEEK), DEEPSEEK_COST),
                 Row(
-                    "DeepSeek, stream=True",
+                    "DeepSeek stream",
                     lambda c: c.deepseek.chat.completions.create(**DEEPSEEK, stream=True),
                     DEEPSEEK_COST,
                 ),
@@ -258,7 +258,7 @@ SDK = Sdk(
                     prices=OWN,
                 ),
                 Row(
-                    "a server of one's own, stream=True",
+                    "a server of one's own stream",
                     lambda c: c.openai.chat.completions.create(**OWN_CHAT, stream=True),
                     OWN_COST,
                     prices=OWN,
