@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
 from typing import Any
 
-import groq
-import httpx
 import pytest
 
 import allowance
@@ -19,6 +15,8 @@ from allowance import BudgetExceededError, Price, budget
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import MESSAGES, PROJECT, books, lines
 from tests.provider import Provider, clients
+
+from . import every
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -38,59 +36,6 @@ CONVERSE: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _priced(store: MemoryStore) -> None:
     allowance.configure(store=store, project=PROJECT, prices={"local": Price(input=1, output=2)})
-
-
-@contextlib.contextmanager
-def _groq(provider: Provider) -> Iterator[Any]:
-    http = groq.DefaultHttpxClient(trust_env=False)
-    with groq.Groq(api_key="k", base_url=provider.url, max_retries=0, http_client=http) as client:
-        yield client
-
-
-@contextlib.contextmanager
-def _litellm(provider: Provider) -> Iterator[Any]:
-    import litellm
-
-    yield litellm
-    clients.close_litellm()
-
-
-@contextlib.contextmanager
-def _mistral(provider: Provider) -> Iterator[Any]:
-    from mistralai.client import Mistral
-
-    with (
-        httpx.Client(trust_env=False) as http,
-        Mistral(api_key="k", server_url=f"{provider.url}/mistral", client=http) as client,
-    ):
-        yield client
-
-
-@contextlib.contextmanager
-def _cohere(provider: Provider) -> Iterator[Any]:
-    import cohere
-
-    with httpx.Client(trust_env=False) as http:
-        yield cohere.ClientV2("k", base_url=provider.url, httpx_client=http, max_retries=0)
-
-
-@contextlib.contextmanager
-def _ollama(provider: Provider) -> Iterator[Any]:
-    import ollama
-
-    with ollama.Client(provider.url, trust_env=False) as client:
-        yield client
-
-
-@contextlib.contextmanager
-def _bedrock(provider: Provider) -> Iterator[Any]:
-    import boto3
-    from botocore.config import Config
-
-    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "region_name": "us-east-1"}
-    config = Config(retries={"total_max_attempts": 1}, proxies={})
-    with closing(boto3.client("bedrock-runtime", endpoint_url=provider.url, config=config, **keys)) as client:
-        yield client
 
 
 def helped(manager: Any) -> Iterator[Any]:
@@ -126,23 +71,26 @@ SYNC: dict[str, tuple[Any, Callable[[Any, Provider], Any]]] = {
     "anthropic text": (clients.anthropic_sync, lambda c, _: texts(c.messages.stream(**CLAUDE))),
     "anthropic beta": (clients.anthropic_sync, lambda c, _: texts(c.beta.messages.stream(**CLAUDE))),
     "google-genai": (
-        lambda provider: closing(clients.gemini(provider)),
+        every.gemini_sync,
         lambda c, _: c.models.generate_content_stream(**GEMINI),
     ),
     "google-genai chat": (
-        lambda provider: closing(clients.gemini(provider)),
+        every.gemini_sync,
         lambda c, _: c.chats.create(model="gemini-2.5-pro").send_message_stream("hello there"),
     ),
-    "groq": (_groq, lambda c, _: c.chat.completions.create(**LLAMA, stream=True)),
-    "litellm": (_litellm, lambda c, provider: _through_litellm(c, provider, "openai/gpt-4o")),
+    "groq": (every.groq_sync, lambda c, _: c.chat.completions.create(**LLAMA, stream=True)),
+    "litellm": (every.litellm_sync, lambda c, provider: _through_litellm(c, provider, "openai/gpt-4o")),
     "litellm, anthropic": (
-        _litellm,
+        every.litellm_sync,
         lambda c, provider: _through_litellm(c, provider, "anthropic/claude-sonnet-4-5"),
     ),
-    "mistralai": (_mistral, lambda c, _: c.chat.stream(model="mistral-small-latest", messages=MESSAGES)),
-    "cohere": (_cohere, lambda c, _: c.chat_stream(model="command-a-03-2025", messages=MESSAGES)),
-    "ollama": (_ollama, lambda c, _: c.chat("local", MESSAGES, stream=True)),
-    "bedrock": (_bedrock, lambda c, _: c.converse_stream(**CONVERSE)["stream"]),
+    "mistralai": (
+        every.mistral_sync,
+        lambda c, _: c.chat.stream(model="mistral-small-latest", messages=MESSAGES),
+    ),
+    "cohere": (every.cohere_sync, lambda c, _: c.chat_stream(model="command-a-03-2025", messages=MESSAGES)),
+    "ollama": (every.ollama_sync, lambda c, _: c.chat("local", MESSAGES, stream=True)),
+    "bedrock": (every.bedrock, lambda c, _: c.converse_stream(**CONVERSE)["stream"]),
 }
 
 
@@ -194,55 +142,6 @@ async def atexts(manager: Any) -> AsyncIterator[Any]:
             yield text
 
 
-@contextlib.asynccontextmanager
-async def _agroq(provider: Provider) -> AsyncIterator[Any]:
-    http = groq.DefaultAsyncHttpxClient(trust_env=False)
-    async with groq.AsyncGroq(api_key="k", base_url=provider.url, max_retries=0, http_client=http) as client:
-        yield client
-
-
-@contextlib.asynccontextmanager
-async def _agemini(provider: Provider) -> AsyncIterator[Any]:
-    client = clients.gemini(provider)
-    yield client.aio
-    await client.aio.aclose()
-    client.close()
-
-
-@contextlib.asynccontextmanager
-async def _alitellm(provider: Provider) -> AsyncIterator[Any]:
-    import litellm
-
-    yield litellm
-
-
-@contextlib.asynccontextmanager
-async def _amistral(provider: Provider) -> AsyncIterator[Any]:
-    from mistralai.client import Mistral
-
-    async with (
-        httpx.AsyncClient(trust_env=False) as http,
-        Mistral(api_key="k", server_url=f"{provider.url}/mistral", async_client=http) as client,
-    ):
-        yield client
-
-
-@contextlib.asynccontextmanager
-async def _acohere(provider: Provider) -> AsyncIterator[Any]:
-    import cohere
-
-    async with httpx.AsyncClient(trust_env=False) as http:
-        yield cohere.AsyncClientV2("k", base_url=provider.url, httpx_client=http, max_retries=0)
-
-
-@contextlib.asynccontextmanager
-async def _aollama(provider: Provider) -> AsyncIterator[Any]:
-    import ollama
-
-    async with ollama.AsyncClient(provider.url, trust_env=False) as client:
-        yield client
-
-
 def _athrough_litellm(client: Any, provider: Provider, model: str) -> Any:
     vendor = model.partition("/")[0]
     options = clients.litellm_kwargs(provider, "openai" if vendor != "anthropic" else vendor)
@@ -260,23 +159,23 @@ ASYNC: dict[str, tuple[Any, Callable[[Any, Provider], Any]]] = {
     "anthropic": (clients.anthropic_async, lambda c, _: c.messages.create(**CLAUDE, stream=True)),
     "anthropic text": (clients.anthropic_async, lambda c, _: atexts(c.messages.stream(**CLAUDE))),
     "anthropic beta": (clients.anthropic_async, lambda c, _: atexts(c.beta.messages.stream(**CLAUDE))),
-    "google-genai": (_agemini, lambda c, _: c.models.generate_content_stream(**GEMINI)),
+    "google-genai": (every.gemini_async, lambda c, _: c.models.generate_content_stream(**GEMINI)),
     "google-genai chat": (
-        _agemini,
+        every.gemini_async,
         lambda c, _: c.chats.create(model="gemini-2.5-pro").send_message_stream("hello there"),
     ),
-    "groq": (_agroq, lambda c, _: c.chat.completions.create(**LLAMA, stream=True)),
-    "litellm": (_alitellm, lambda c, provider: _athrough_litellm(c, provider, "openai/gpt-4o")),
+    "groq": (every.groq_async, lambda c, _: c.chat.completions.create(**LLAMA, stream=True)),
+    "litellm": (every.litellm_async, lambda c, provider: _athrough_litellm(c, provider, "openai/gpt-4o")),
     "litellm, anthropic": (
-        _alitellm,
+        every.litellm_async,
         lambda c, provider: _athrough_litellm(c, provider, "anthropic/claude-sonnet-4-5"),
     ),
     "mistralai": (
-        _amistral,
+        every.mistral_async,
         lambda c, _: c.chat.stream_async(model="mistral-small-latest", messages=MESSAGES),
     ),
-    "cohere": (_acohere, lambda c, _: c.chat_stream(model="command-a-03-2025", messages=MESSAGES)),
-    "ollama": (_aollama, lambda c, _: c.chat("local", MESSAGES, stream=True)),
+    "cohere": (every.cohere_async, lambda c, _: c.chat_stream(model="command-a-03-2025", messages=MESSAGES)),
+    "ollama": (every.ollama_async, lambda c, _: c.chat("local", MESSAGES, stream=True)),
 }
 
 
