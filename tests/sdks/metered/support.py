@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 import allowance
-from allowance import BudgetExceededError, budget, budgeted
+from allowance import budget, budgeted
 from allowance.calls import process
 from allowance.stores.memory import MemoryStore
 from tests.calls.support import books, usd
@@ -56,16 +54,3 @@ def check(way: str, store: MemoryStore, provider: Provider, nanos: int, calls: i
     else:
         assert books(store, "alice") == (nanos, 0)
         assert process.current_cost() == usd(nanos)
-
-
-def refused(way: str, ask: Callable[[], Any], provider: Provider, limit: float = 1e-9) -> None:
-    """A budget that is too small refuses the call, and nothing is sent."""
-    with pytest.raises(BudgetExceededError):
-        run(way, ask, limit)
-    assert provider.count == 0
-
-
-async def arefused(way: str, ask: Callable[[], Awaitable[Any]], provider: Provider) -> None:
-    with pytest.raises(BudgetExceededError):
-        await arun(way, ask, 1e-9)
-    assert provider.count == 0

@@ -13,7 +13,7 @@ from allowance import BudgetExceededError, budget, sdks
 from allowance.calls.sdk_meter import SdkMeter
 from tests.calls.support import books, lines
 
-from .support import WAYS, check, refused, run
+from .support import check, run
 
 boto3 = pytest.importorskip("boto3")
 
@@ -85,23 +85,6 @@ SYNC: dict[str, Callable[[Any], str]] = {
     "invoke": invoke,
     "invoke stream": invoke_stream,
 }
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", SYNC)
-def test_each_call_costs_what_is_billed(
-    name: str, way: str, client: Any, provider: Provider, store: MemoryStore
-) -> None:
-    assert run(way, lambda: SYNC[name](client)) == TEXT
-    check(way, store, provider, COST)
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", SYNC)
-def test_r1_a_call_that_does_not_fit_is_not_sent(
-    name: str, way: str, client: Any, provider: Provider
-) -> None:
-    refused(way, lambda: SYNC[name](client), provider)
 
 
 CACHED = {"input_tokens": 1000, "cached": 300, "cache_write": 200, "cache_write_1h": 100}
