@@ -118,7 +118,8 @@ def _run(way: str, cell: Cell, client: Any, limit: float) -> None:
         with budget(USER, limit=limit):
             _finish(cell.row, ask())
     else:
-        allowance.max_budget = limit
+        if way == "process cap":
+            allowance.max_budget = limit
         _finish(cell.row, ask())
 
 
@@ -132,7 +133,8 @@ async def _arun(way: str, cell: Cell, client: Any, limit: float) -> None:
         async with budget(USER, limit=limit):
             await _afinish(cell.row, ask())
     else:
-        allowance.max_budget = limit
+        if way == "process cap":
+            allowance.max_budget = limit
         await _afinish(cell.row, ask())
 
 

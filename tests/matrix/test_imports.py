@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import pytest
 
 from allowance import sdks
 from allowance.calls.sdk_meter import SdkMeter
 from allowance.stores.memory import MemoryStore
-from tests.calls.support import CALL, CHAT, CLAUDE, GEMINI, GEMINI_CALL, SONNET_CALL, python, usd
+from tests.calls.support import CALL, GEMINI_CALL, SONNET_CALL, python, usd
 from tests.matrix.engine import Bench, Cell
-from tests.matrix.row import BOTH, SYNC, Endpoint, Row
+from tests.matrix.methods import IN_COLOURS, METHODS
+from tests.matrix.row import BOTH, Endpoint, Row
 from tests.matrix.rows import (
-    anthropic,
     boto3,
     cohere,
-    google_genai,
     groq,
-    litellm,
     mistralai,
     ollama,
-    openai,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the SDKs warn of themselves
-
-
-class Bound(NamedTuple):
-    """A method that is taken hold of before anything is metered, and called later."""
-
-    sdk: Any
-    method: Any
-    arguments: dict[str, Any]
-    nanos: int
-
-
-BOUND = {
-    "openai": Bound(openai.SDK, lambda c: c.openai.chat.completions.create, CHAT, CALL),
-    "openai stream()": Bound(openai.SDK, lambda c: c.openai.chat.completions.stream, CHAT, CALL),
-    "anthropic": Bound(anthropic.SDK, lambda c: c.anthropic.messages.create, CLAUDE, SONNET_CALL),
-    "anthropic stream()": Bound(anthropic.SDK, lambda c: c.anthropic.messages.stream, CLAUDE, SONNET_CALL),
-    "google-genai": Bound(google_genai.SDK, lambda c: c.gemini.models.generate_content, GEMINI, GEMINI_CALL),
-    "litellm": Bound(litellm.SDK, lambda c: c.openai.completion, litellm.GPT, CALL),
-    "litellm's Router": Bound(litellm.SDK, lambda c: c.router.completion, litellm.MAIN, CALL),
-    "cohere": Bound(cohere.SDK, lambda c: c.v2.chat, cohere.CHAT, cohere.COST),
-    "cohere chat_stream": Bound(cohere.SDK, lambda c: c.v2.chat_stream, cohere.CHAT, cohere.COST),
-    "groq": Bound(groq.SDK, lambda c: c.chat.completions.create, groq.CHAT, groq.COST),
-    "boto3": Bound(boto3.SDK, lambda c: c.converse, boto3.CONVERSE, boto3.CLAUDE_COST),
-}
 
 
 @pytest.fixture
@@ -60,14 +32,11 @@ def unmetered() -> Iterator[None]:
     sdks.instrument(SdkMeter())
 
 
-HELD = [(name, colour) for name in BOUND for colour in (SYNC if name == "boto3" else BOTH)]
-
-
-@pytest.mark.parametrize(("name", "colour"), HELD)
+@pytest.mark.parametrize(("name", "colour"), [one for one in IN_COLOURS if one[0] != "mistralai"])
 def test_a_method_taken_hold_of_before_is_metered(
     name: str, colour: str, bench: Bench, store: MemoryStore, unmetered: None
 ) -> None:
-    sdk, method, arguments, nanos = BOUND[name]
+    sdk, method, arguments, nanos = METHODS[name]
     client = bench.clients_of(sdk)[BOTH.index(colour)]
     held = method(client)
     sdks.instrument(SdkMeter())
