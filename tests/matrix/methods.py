@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.calls.support import CALL, CHAT, CLAUDE, GEMINI, GEMINI_CALL, SONNET_CALL
 from tests.matrix.row import BOTH, SYNC, Sdk
-from tests.matrix.rows import anthropic, boto3, cohere, google_genai, groq, litellm, openai
+from tests.matrix.rows import anthropic, boto3, cohere, google_genai, groq, litellm, mistralai, openai
 
 __all__ = ["IN_COLOURS", "METHODS", "Method"]
 
