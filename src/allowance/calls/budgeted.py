@@ -6,13 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 import wrapt
 
 from allowance.calls import streams
 from allowance.calls.books import default_books
 from allowance.calls.call import Call
+from allowance.calls.callees import Callee, callee_of
 from allowance.calls.ready import prepare
 from allowance.calls.shortage import Form, abegin, begin
 from allowance.calls.signatures import Parameters
@@ -177,13 +178,12 @@ class _Rules:
         self.own = given.own_account("function") if user is None and given.own else None
         self._last: tuple[Books, tuple[Scope | None, View | None]] | None = None
 
-    def call(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Call:
+    def call(self, function: _Function, given: Args, args: Args, kwargs: Kwargs) -> Call:
         """The call that these arguments make. ``given`` are the positional ones, ``self`` included."""
-        prepare()
         books = self.given.books or (enclosing_books() if self.user is None else None) or default_books()
         scope, view = self.payer(books, given, kwargs)
         frame = self.given.frame(books, scope, view, is_call=True)
-        return Call(books, frame, self.read(parameters, given, args, kwargs))
+        return Call(books, frame, self.read(function, given, args, kwargs))
 
     def payer(self, books: Books, given: Args, kwargs: Kwargs) -> tuple[Scope | None, View | None]:
         """Step 1: whose account it is; none of its own where the enclosing block pays."""
@@ -198,33 +198,42 @@ class _Rules:
             return self.own or (None, None)
         return self.given.account(books, user)
 
-    def read(self, parameters: Parameters, given: Args, args: Args, kwargs: Kwargs) -> Request | None:
+    def read(self, function: _Function, given: Args, args: Args, kwargs: Kwargs) -> Request | None:
         """Step 2: the request in the arguments, with what ``model=`` and ``request=`` add."""
-        arguments = parameters.arguments(args, kwargs)
+        arguments = function.parameters.arguments(args, kwargs)
         if self.request is not None:
             arguments = {**arguments, **self.request(*given, **kwargs)}
         if self.model is not None and not isinstance(arguments.get("model"), str):
             model = self.model(*given, **kwargs) if callable(self.model) else self.model
             arguments = {**arguments, "model": model}
-        return read(arguments)
+        elif function.callee.is_scope and self.request is None:
+            return None
+        return read(arguments, provider=function.callee.provider)
+
+
+class _Function(NamedTuple):
+    """What is known of a decorated function: what it takes, and who answers."""
+
+    parameters: Parameters
+    callee: Callee
 
 
 class _Site:
     """One call of a decorated function, and how it can be changed: the `allowance.calls.shortage.Site`."""
 
-    __slots__ = ("_owner", "_parameters", "_rules", "call", "form")
+    __slots__ = ("_function", "_owner", "_rules", "call", "form")
 
     def __init__(
-        self, rules: _Rules, parameters: Parameters, owner: tuple[Any, ...], args: Args, kwargs: Kwargs
+        self, rules: _Rules, function: _Function, owner: tuple[Any, ...], args: Args, kwargs: Kwargs
     ) -> None:
         self._rules = rules
-        self._parameters = parameters
+        self._function = function
         self._owner = owner  # a method's ``self``, which the user's own functions get too
-        self.call = rules.call(parameters, (*owner, *args), args, kwargs)
+        self.call = rules.call(function, (*owner, *args), args, kwargs)
         self.form = Form(self.call.request, args, kwargs)
 
     def with_model(self, form: Form, model: str) -> Form | None:
-        changed = self._parameters.with_model(form.args, form.kwargs, model)
+        changed = self._function.parameters.with_model(form.args, form.kwargs, model)
         found = None if changed is None else self._form(*changed)
         if found is None or found.request is None or found.request.model != model:
             return None  # the model comes from elsewhere
@@ -234,14 +243,14 @@ class _Site:
         request = form.request
         if request is None or cap < request.min_output:
             return None
-        changed = self._parameters.capped(form.args, form.kwargs, request, cap)
+        changed = self._function.parameters.capped(form.args, form.kwargs, request, cap)
         found = None if changed is None else self._form(*changed)
         most = None if found is None or found.request is None else found.request.max_output
         return None if most is None or most > cap else found
 
     def _form(self, args: Args, kwargs: Kwargs) -> Form:
         return Form(
-            self._rules.read(self._parameters, (*self._owner, *args), args, kwargs),
+            self._rules.read(self._function, (*self._owner, *args), args, kwargs),
             args,
             kwargs,
         )
@@ -281,11 +290,13 @@ class _Runner:
 
     def site(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> _Site:
         """One call."""
+        prepare()
         bound = instance is not None
         parameters = self._parameters.get(bound)
         if parameters is None:
             parameters = self._parameters[bound] = Parameters(function)
-        return _Site(self.rules, parameters, (instance,) if bound and self._in_class else (), args, kwargs)
+        known = _Function(parameters, callee_of(function))
+        return _Site(self.rules, known, (instance,) if bound and self._in_class else (), args, kwargs)
 
     def plain(self, function: Any, instance: Any, args: Args, kwargs: Kwargs) -> Any:
         site = self.site(function, instance, args, kwargs)

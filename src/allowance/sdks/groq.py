@@ -7,7 +7,7 @@ from typing import Any
 from allowance.sdks.hosts import provider_at
 from allowance.sdks.stainless import Endpoint, base_client_points
 
-__all__ = ["NOT_METERED", "POINTS"]
+__all__ = ["NOT_METERED", "POINTS", "provider"]
 
 _ENDPOINTS = (
     Endpoint("openai/v1/chat/completions", "chat"),
@@ -20,8 +20,8 @@ _ENDPOINTS = (
 NOT_METERED = "batches and fine-tuning (billed apart)"
 
 
-def _provider(_client: Any, host: str) -> str:
+def provider(_client: Any, host: str) -> str:
     return provider_at(host) or "groq"  # a gateway of one's own, whose models have Groq's names
 
 
-POINTS = base_client_points("groq", "groq._base_client", _ENDPOINTS, _provider)
+POINTS = base_client_points("groq", "groq._base_client", _ENDPOINTS, provider)

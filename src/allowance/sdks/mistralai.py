@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from allowance.requests.request import Api
 
-__all__ = ["NOT_METERED", "POINTS"]
+__all__ = ["NOT_METERED", "POINTS", "provider"]
 
 NOT_METERED = "conversations, responses, speech and realtime; classifiers, batches, libraries and fine-tuning"
 
 _CLOUDS = {"azure": "azure_ai", "gcp": "vertex_ai"}
 
 
-def _provider(resource: Any) -> str | None:
+def provider(resource: Any) -> str | None:
     place = type(resource).__module__.split(".")[1:2]
     cloud = _CLOUDS.get(place[0]) if place else None
     if cloud is not None:
@@ -70,5 +70,5 @@ def _of(root: str) -> list[Method]:
 POINTS = tuple(
     point
     for root in ("mistralai.client", "mistralai", "mistralai.azure.client", "mistralai.gcp.client")
-    for point in method_points("mistralai", _of(root), _provider)
+    for point in method_points("mistralai", _of(root), provider)
 )

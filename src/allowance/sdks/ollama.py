@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from allowance.requests.request import Api
     from allowance.sdks.points import Point
 
-__all__ = ["NOT_METERED", "POINTS"]
+__all__ = ["NOT_METERED", "POINTS", "provider"]
 
 NOT_METERED = "web searches and fetches of Ollama's cloud"
 
@@ -38,8 +38,6 @@ def _read(
     body = kwargs.get("json")
     if api is None or not isinstance(body, dict):
         return None
-    host = str(getattr(getattr(getattr(client, "_client", None), "base_url", None), "host", ""))
-    in_cloud = host == "ollama.com" or host.endswith(".ollama.com")
     return SdkCall(
         sdk="ollama",
         function=function,
@@ -47,10 +45,16 @@ def _read(
         kwargs=kwargs,
         arguments={**_arguments(path, body), "stream": bool(kwargs.get("stream"))},
         api="other" if body.get("context") else api,  # tokens of an earlier reply, which are not text
-        provider="ollama_cloud" if in_cloud else "ollama",
+        provider=provider(client),
         with_cap=partial(_with_cap, args, kwargs) if api == "chat" else None,
         with_model=_with_model,
     )
+
+
+def provider(client: Any) -> str:
+    """Who runs the models: the user's own machine, or Ollama's cloud."""
+    host = str(getattr(getattr(getattr(client, "_client", None), "base_url", None), "host", ""))
+    return "ollama_cloud" if host == "ollama.com" or host.endswith(".ollama.com") else "ollama"
 
 
 def _arguments(path: str | None, body: Mapping[str, Any]) -> Mapping[str, Any]:

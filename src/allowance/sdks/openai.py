@@ -7,7 +7,7 @@ from typing import Any
 from allowance.sdks.hosts import provider_at
 from allowance.sdks.stainless import Endpoint, base_client_points
 
-__all__ = ["NOT_METERED", "POINTS"]
+__all__ = ["NOT_METERED", "POINTS", "provider"]
 
 _ENDPOINTS = (
     Endpoint("chat/completions", "chat"),
@@ -37,7 +37,7 @@ NOT_METERED = (
 )
 
 
-def _provider(client: Any, host: str) -> str | None:
+def provider(client: Any, host: str) -> str | None:
     known = provider_at(host)
     if known is None and any(base.__name__ == "BaseAzureClient" for base in type(client).__mro__):
         return "azure"  # an Azure client may be pointed at a gateway of one's own
@@ -57,7 +57,7 @@ POINTS = base_client_points(
     "openai",
     "openai._base_client",
     _ENDPOINTS,
-    _provider,
+    provider,
     asks=frozenset({"chat", "completions"}),
     managers=_MANAGERS,
 )

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from allowance.calls import ready
+from allowance.calls.callees import tell_callees
 from allowance.calls.sdk_meter import SdkMeter
 from allowance.sdks import (
     anthropic,
@@ -27,6 +28,7 @@ from allowance.sdks import (
     ollama,
     openai,
 )
+from allowance.sdks.callees import callee
 from allowance.sdks.imports import Watch, is_lazy, is_under_way
 from allowance.sdks.points import MissingPointError
 
@@ -98,6 +100,7 @@ class _Patches:
     def turn_on(self, meter: Meter | None) -> None:
         with self._lock:
             current.set_meter(meter)
+            tell_callees(callee)
             self._on = True
             self._watch.start()
         for name in _MODULES:
@@ -106,6 +109,7 @@ class _Patches:
     def turn_off(self) -> None:
         with self._lock:
             current.set_meter(None)
+            tell_callees(None)
             self._on = False
             self._watch.stop()
             for point in self._applied:
