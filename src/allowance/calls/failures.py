@@ -70,8 +70,11 @@ def verdict(error: BaseException, handling: BaseException | None = None) -> Verd
         return "not billed"
     names: set[str] = set()
     status = False
-    for link in _chain(error, handling):
-        names.update(cls.__name__ for cls in type(link).__mro__)
+    chain = list(_chain(error, handling))
+    for link, beneath in zip(chain, [*chain[1:], None], strict=True):
+        # LiteLLM's transport says ConnectError of a request that was cancelled, sent or not.
+        if type(beneath).__name__ != "CancelledError":
+            names.update(cls.__name__ for cls in type(link).__mro__)
         status = status or _http_status(link)
     if names & _NEVER_CONNECTED:
         return "not billed"
