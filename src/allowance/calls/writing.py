@@ -32,6 +32,10 @@ def write(store: Store, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         lifeline.retry(store, partial(verb, *args, **kwargs))
     except Exception:  # whatever it is (a store may be the user's own), the reply was paid for
         log.exception("%s refused to write what a paid call cost.", store.url)
+    except BaseException:
+        # Interrupted (Ctrl-C), so whether it was written is not known: once more changes nothing (R3).
+        lifeline.retry(store, partial(verb, *args, **kwargs))
+        raise
     return None
 
 
