@@ -120,7 +120,8 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        lifeline.catch_up()
+        if kind is not GeneratorExit:  # that may be a finalizer, which does no I/O (R13)
+            lifeline.catch_up()
         remove(self._leaving(sys._getframe(1))._frame)
 
     async def __aenter__(self) -> Block:
@@ -133,7 +134,8 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        lifeline.catch_up()
+        if kind is not GeneratorExit:  # that may be a finalizer, which does no I/O (R13)
+            lifeline.catch_up()
         remove(self._leaving(sys._getframe(1))._frame)
 
     def _block(self) -> Block:

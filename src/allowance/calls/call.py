@@ -17,7 +17,7 @@ from allowance.calls.charge import Charge
 from allowance.calls.edges import run as run_in_edge
 from allowance.calls.failures import verdict
 from allowance.calls.follow import stand_in
-from allowance.calls.ids import made_here
+from allowance.calls.ids import made_here, owner
 from allowance.calls.settled import remember, remember_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
@@ -47,6 +47,7 @@ class Call:
     Attributes:
         frame: the frame that is on the stack while the call's code runs.
         charge: its hold; None for a scope (a decorated function whose arguments name no model).
+        owner: the process that makes it.
         request: what was asked for; None for a scope.
         tally: what was seen of a stream; None until there is one.
         sent: whether the provider may have got the request.
@@ -61,6 +62,7 @@ class Call:
         "charge",
         "frame",
         "frames",
+        "owner",
         "request",
         "sent",
         "tally",
@@ -70,6 +72,7 @@ class Call:
     def __init__(self, books: Books, frame: Frame, request: Request | None) -> None:
         self.books = books
         self.frame = frame
+        self.owner = owner()
         self.request = request
         self.frames = (process.FRAME, *frames_in_force(), frame)
         self.charge: Charge | None = None
@@ -152,10 +155,21 @@ class Call:
             suspend(self.frame)
         return await self.afollow(reply)
 
+    def end(self, end: Callable[[], None]) -> None:
+        """Run one of the endings below, or have the lifeline do it, where a finalizer came upon our own code.
+
+        A generator or a coroutine that is collected is closed: its ``with`` and ``finally`` run wherever
+        the collector came, be it inside a store that this thread has locked (R13).
+        """
+        if isinstance(sys.exception(), GeneratorExit) and lifeline.is_interrupted():
+            lifeline.later(end)
+        else:
+            end()
+
     async def aend(self, end: Callable[[], None]) -> None:
-        """Run one of the endings below without blocking the event loop; a cancellation cannot stop it."""
+        """`end`, without blocking the event loop; a cancellation cannot stop it."""
         if isinstance(sys.exception(), GeneratorExit):
-            end()  # a coroutine that is being closed may not wait any more
+            self.end(end)  # a coroutine that is being closed may not wait any more
             return
         await run_in_edge(end, blocking=self.charge is not None and self.charge.blocking())
 
@@ -271,8 +285,10 @@ class Call:
             lifeline.later(self.lost)
 
     def covered(self) -> bool:
-        """Whether metered calls inside were charged, so that this one records nothing of its own."""
-        if not (self.frame.charged_inner or self.frame.open_inner):
+        """Whether this call records nothing of its own: metered calls inside were charged, or are open."""
+        if self.owner != owner():
+            return True  # made before a fork: the parent's to record (R13)
+        if not (self.frame.charged_inner or self.frame.open_inner > 0):
             return False
         if self.charge is not None:
             self.charge.release("the metered calls inside are charged")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from allowance.calls import lifeline, process
 from allowance.calls.extras import Extras
 from allowance.calls.groups import groups_of
-from allowance.calls.ids import new_id, owner
+from allowance.calls.ids import made_here, new_id, owner
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.calls.refuser import Refuser
 from allowance.calls.telling import Teller, hooks_of
@@ -375,8 +375,8 @@ class Charge:
                 group.grant = None
 
     def is_open(self) -> bool:
-        """Whether nothing has ended it yet."""
-        return bool(self._open)
+        """Whether nothing has ended it yet, and it is this process's: not that of the parent of a fork."""
+        return bool(self._open) and made_here(self.call_id)
 
     def _end(self, *, charged: bool) -> bool:
         try:

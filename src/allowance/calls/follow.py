@@ -89,7 +89,7 @@ class Manager(StandIn):
             return self._self_wrapped.__exit__(*exc)
         finally:
             suspend(call.frame)
-            self._self_ended()
+            call.end(self._self_ended)
 
     async def _self_aenter(self) -> Any:
         self._self_stream = await self._self_call.arun(self._self_wrapped.__aenter__, (), {})

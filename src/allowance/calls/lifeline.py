@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -22,6 +23,7 @@ from allowance.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from allowance.calls.call import Call
     from allowance.stores.base import Store
@@ -32,6 +34,14 @@ log = logging.getLogger("allowance")
 
 WAKE_EVERY = 60.0
 """Seconds between two rounds. Holds live for minutes, so a round or two may be missed."""
+
+_OPEN_ROOMS = (
+    *("allowance.calls.block", "allowance.calls.budgeted", "allowance.calls.call", "allowance.calls.edges"),
+    *("allowance.calls.follow", "allowance.calls.raw", "allowance.calls.sdk_meter"),
+    *("allowance.calls.shortage", "allowance.calls.standins", "allowance.calls.strategies"),
+    *("allowance.calls.streams", "allowance.calls.threads", "allowance.sdks."),
+)
+"""Where the code of users and SDKs is run: no lock is held there."""
 
 MOST_RETRIES = 10_000
 """How many costs are kept for a store that is down; beyond it the oldest are given up, loudly."""
@@ -61,14 +71,18 @@ class _Lifeline:
             with contextlib.suppress(queue.Empty):
                 self.wake.get(timeout=max(0.0, renew_at - time.monotonic()))
             with self.working:
-                try:
-                    self.work()
-                except BaseException:  # a hook may raise SystemExit: this thread must go on all the same
-                    log.exception("A call's end could not be written; its hold will be charged at its term.")
+                self.unfailing(self.work)
             if time.monotonic() >= renew_at:
-                self.renew()
-                self.rewrite()
+                self.unfailing(self.renew)
+                self.unfailing(self.rewrite)
                 renew_at = time.monotonic() + WAKE_EVERY
+
+    @staticmethod
+    def unfailing(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException:  # a hook may raise SystemExit, a store of the user's own anything: it goes on
+            log.exception("The lifeline could not %s; a hold that this leaves is charged at its term.", task)
 
     def work(self) -> None:
         while True:
@@ -146,6 +160,17 @@ def retry(store: Store, write: Callable[[], object]) -> None:
             log.error("%d costs were given up: their store has not answered for too long.", given_up)
     if _lifeline.thread is None:
         _lifeline.start()
+
+
+def is_interrupted() -> bool:
+    """Whether code of ours that may hold a lock is waiting for this code to return: a finalizer's, then."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the one way to see who waits
+    while frame is not None:
+        room = frame.f_globals.get("__name__", "")
+        if room.startswith("allowance.") and not room.startswith(_OPEN_ROOMS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def run_job(job: Callable[[], None]) -> None:

@@ -68,7 +68,7 @@ class RawReply(StandIn):
         result = close(*args, **kwargs)
         if hasattr(type(result), "__await__"):
             return self._self_aclose(result)
-        self._self_tap.end(self._self_wrapped)
+        self._self_call.end(partial(self._self_tap.end, self._self_wrapped))
         return result
 
     async def _self_aclose(self, closing: Coroutine[Any, Any, Any]) -> Any:

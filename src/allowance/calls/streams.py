@@ -35,11 +35,11 @@ def closed(followed: StandIn, close: Callable[..., Any], *args: Any, **kwargs: A
     try:
         result = close(*args, **kwargs)
     except BaseException:
-        call.stream_ended(complete=False)
+        call.end(partial(call.stream_ended, complete=False))
         raise
     if hasattr(type(result), "__await__"):
         return _aclosed(result, call)
-    call.stream_ended(complete=False)
+    call.end(partial(call.stream_ended, complete=False))
     return result
 
 
@@ -253,7 +253,7 @@ class Stream(StandIn):
         try:
             return self._self_wrapped.__exit__(*exc)
         finally:
-            self._self_call.stream_ended(complete=False)
+            self._self_call.end(partial(self._self_call.stream_ended, complete=False))
 
     async def _self_aexit(self, *exc: object) -> Any:
         call = self._self_call
