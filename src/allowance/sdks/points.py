@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import isfunction
 from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -157,7 +158,7 @@ class CellPoint:
 
     def apply(self, module: ModuleType) -> None:
         function = vars(module).get(self.name)
-        if not callable(function):
+        if not isfunction(function):  # nor a mock, which keeps count of its own calls
             raise MissingPointError(f"{self.module}.{self.name}")
         cell = _cell(function, self._cell)
         present = function if cell is None else cell.cell_contents
@@ -193,11 +194,8 @@ def _contents(cell: CellType) -> tuple[Callable[[], Any], Callable[[Any], None]]
 def _holders(function: object) -> list[tuple[dict[str, Any], str]]:
     """The names in loaded modules that are bound to this very function."""
     # Not vars(module): that would load a module which importlib's LazyLoader put off.
-    scopes = [
-        object.__getattribute__(module, "__dict__")
-        for module in list(sys.modules.values())
-        if issubclass(type(module), ModuleType)
-    ]
+    modules = {id(each): each for each in list(sys.modules.values()) if issubclass(type(each), ModuleType)}
+    scopes = [object.__getattribute__(each, "__dict__") for each in modules.values()]
     return [(scope, name) for scope in scopes for name, value in list(scope.items()) if value is function]
 
 
