@@ -30,16 +30,23 @@ def carrying(original: Callable[..., Any]) -> Run:
         def run(
             meter: Meter, function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            return steps(meter.carried(), function(*args, **kwargs))
+            return _carrying(steps, meter, function(*args, **kwargs))
 
         return run
 
     async def arun(
         meter: Meter, function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return _asteps(meter.carried(), await function(*args, **kwargs))
+        return _carrying(_asteps, meter, await function(*args, **kwargs))
 
     return arun
+
+
+def _carrying(steps: Callable[[Context, Any], Any], meter: Meter, stream: Any) -> Any:
+    carried = steps(meter.carried(), stream)
+    for name in ("__name__", "__qualname__"):  # it is shown as the SDK's own generator is
+        setattr(carried, name, getattr(stream, name, getattr(carried, name)))
+    return carried
 
 
 def carrying_request(_: Callable[..., Any]) -> Run:

@@ -1,8 +1,7 @@
 """Metered or not: clients, replies and streams look and behave the same to who uses them.
 
-Each case is made twice, without any budget and inside a block, and what can be observed is compared. The one
-thing that differs is ``type(stream)``: a stream that is followed is a proxy. ``stream.__class__`` and
-``isinstance`` tell the SDK's own class. (And the ``repr`` of google-genai's generators bears another name.)
+Each case is made twice, without any budget and inside a block, and what can be observed is compared, and how
+it is used up. What is seen of every SDK's, and the few things that differ, are in ``test_parity_all``.
 """
 
 from __future__ import annotations
