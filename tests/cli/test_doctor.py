@@ -435,7 +435,7 @@ def test_a_vocabulary_that_is_not_here(
 
 def test_every_sdk_that_is_installed_here_is_metered() -> None:
     found = {check.name: check for check in sdks.sdk_checks()}
-    assert set(found) == {
+    assert set(found) - {"frameworks", "others"} == {
         "openai",
         "anthropic",
         "google-genai",
@@ -446,7 +446,7 @@ def test_every_sdk_that_is_installed_here_is_metered() -> None:
         "ollama",
         "cohere",
     }
-    assert {check.state for check in found.values()} == {"ok"}
+    assert {check.state for name, check in found.items() if name != "others"} == {"ok"}
     assert "metered" in found["openai"].text
 
 
@@ -462,6 +462,47 @@ def test_an_sdk_that_cannot_be_imported_and_one_that_lacks_a_place(
     assert (broken.state, "libssl" in broken.text) == ("problem", True)
     lacking = sdks._judged("anthropic", "2", sdks._begin("anthropic"))
     assert (lacking.state, "It lacks" in lacking.text) == ("problem", True)
+
+
+def package(folder: Path, name: str, version: str, **modules: str) -> None:
+    """Put a distribution where Python finds it first."""
+    (folder / name).mkdir()
+    for module, text in modules.items():
+        (folder / name / f"{module}.py").write_text(text)
+    (folder / f"{name}-{version}.dist-info").mkdir()
+    (folder / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+
+def test_versions_that_nobody_tried_and_layouts_that_nobody_knows_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = "class Client:\n def _request(self): ...\nclass AsyncClient(Client):\n def _request(self): ..."
+    package(tmp_path, "ollama", "9.1", __init__="import ollama._client", _client=client)
+    package(tmp_path, "cohere", "4.57", __init__="class Client: ...")
+    package(tmp_path, "mistralai", "0.4", __init__="", client="class MistralClient: ...")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    newer = sdks._judged("ollama", "9.1", sdks._begin("ollama"))
+    assert (newer.state, "Tested with 0.3 to 0.6." in newer.text) == ("note", True)
+    for sdk, version in (("cohere", "4.57"), ("mistralai", "0.4")):
+        older = sdks._judged(sdk, version, sdks._begin(sdk))
+        assert older.state == "problem"
+        assert "not all metered" in older.text
+        assert "None of what is metered of it is loaded." in older.text
+        assert "Tested with" in older.text
+
+
+def test_what_calls_the_sdks_and_what_goes_past_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package(tmp_path, "crewai", "1.2.3")
+    package(tmp_path, "replicate", "4.5.6")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, checks = doctor(capsys)
+    assert code == 0
+    assert "crewai 1.2.3" in checks["frameworks"]["text"]
+    assert "replicate" not in checks["frameworks"]["text"]
+    assert (checks["others"]["state"], "replicate 4.5.6" in checks["others"]["text"]) == ("note", True)
+    assert "@budgeted" in checks["others"]["remedy"]
 
 
 def test_sdks_that_are_left_alone_are_noted(

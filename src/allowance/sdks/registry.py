@@ -44,8 +44,9 @@ _log = logging.getLogger("allowance.sdks")
 
 
 class _Sdk(NamedTuple):
-    """What is known of one SDK: the versions are the oldest and the newest that were tried."""
+    """What is known of one SDK: the package that it is, and the oldest and the newest version tried."""
 
+    package: str
     points: tuple[Point, ...]
     not_metered: str
     oldest: str
@@ -53,15 +54,15 @@ class _Sdk(NamedTuple):
 
 
 _SDKS = {
-    "openai": _Sdk(openai.POINTS, openai.NOT_METERED, "1.0", "3.54"),
-    "anthropic": _Sdk(anthropic.POINTS, anthropic.NOT_METERED, "0.40", "2.12"),
-    "google-genai": _Sdk(google_genai.POINTS, google_genai.NOT_METERED, "1.0", "3.4"),
-    "litellm": _Sdk(litellm.POINTS, litellm.NOT_METERED, "1.60", "1.109"),
-    "groq": _Sdk(groq.POINTS, groq.NOT_METERED, "0.9", "1.7"),
-    "boto3": _Sdk(bedrock.POINTS, bedrock.NOT_METERED, "1.38", "1.44"),
-    "mistralai": _Sdk(mistralai.POINTS, mistralai.NOT_METERED, "1.0", "3.7"),
-    "ollama": _Sdk(ollama.POINTS, ollama.NOT_METERED, "0.3", "0.6"),
-    "cohere": _Sdk(cohere.POINTS, cohere.NOT_METERED, "5.0", "7.3"),
+    "openai": _Sdk("openai", openai.POINTS, openai.NOT_METERED, "1.0", "3.54"),
+    "anthropic": _Sdk("anthropic", anthropic.POINTS, anthropic.NOT_METERED, "0.46", "2.12"),
+    "google-genai": _Sdk("google.genai", google_genai.POINTS, google_genai.NOT_METERED, "1.0", "3.4"),
+    "litellm": _Sdk("litellm", litellm.POINTS, litellm.NOT_METERED, "1.60", "1.106"),
+    "groq": _Sdk("groq", groq.POINTS, groq.NOT_METERED, "0.9", "1.7"),
+    "boto3": _Sdk("boto3", bedrock.POINTS, bedrock.NOT_METERED, "1.38", "1.44"),
+    "mistralai": _Sdk("mistralai", mistralai.POINTS, mistralai.NOT_METERED, "1.0", "3.7"),
+    "ollama": _Sdk("ollama", ollama.POINTS, ollama.NOT_METERED, "0.3", "0.6"),
+    "cohere": _Sdk("cohere", cohere.POINTS, cohere.NOT_METERED, "5.0", "7.3"),
 }
 """By the name of the distribution. ``python -m tests.sdks.versions`` tries the versions."""
 
@@ -154,7 +155,7 @@ class _Patches:
             _log.log(level, "%s %s: calls through it are not metered.", place, why)
 
     def coverage(self, sdk: str) -> Coverage:
-        points, not_metered, oldest, newest = _SDKS[sdk]
+        package, points, not_metered, oldest, newest = _SDKS[sdk]
         version = _version(sdk)
         with self._lock:
             applied = [point for point in points if point in self._applied]
@@ -168,6 +169,8 @@ class _Patches:
         says = [] if tried else [f"Tested with {oldest} to {newest}."]
         if missing:
             says.append(f"It lacks {', '.join(point.name for point in missing)}.")
+        elif not applied and package in sys.modules:
+            says.append("None of what is metered of it is loaded.")
         elif not applied:
             says.append("It is not imported yet; it is metered once it is.")
         says.append(f"Not metered: {not_metered}.")
