@@ -99,6 +99,8 @@ def invoke(reply: Reply, body: Body) -> Body:
         return anthropic_wire.messages(reply, body)
     if "inferenceConfig" in body:
         return converse(reply, body)
+    if "imageGenerationConfig" in body:
+        return {"images": ["aGk="] * body["imageGenerationConfig"]["numberOfImages"]}
     if "inputText" in body:
         result = {
             "tokenCount": reply.output_tokens,

@@ -96,3 +96,8 @@ def predict(reply: Reply, body: Body) -> Body:
     counts = {"truncated": False, "token_count": reply.input_tokens}
     embedding = {"embeddings": {"values": [0.25, -0.5], "statistics": counts}}
     return {"predictions": [embedding for _ in body["instances"]]}
+
+
+def videos(reply: Reply, _body: Body) -> Body:
+    """A job: the video comes later, and no usage with it."""
+    return {"name": f"models/{reply.model}/operations/1", "done": False}

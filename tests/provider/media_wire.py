@@ -31,6 +31,12 @@ def speech(_reply: Reply, _body: Body) -> bytes:
     return b"ID3 sound"
 
 
+def videos(reply: Reply, body: Body) -> Body:
+    """A job: the video comes later, and no usage with it."""
+    job = {"id": "video_1", "object": "video", "created_at": CREATED, "status": "queued", "progress": 0}
+    return {**job, "model": reply.model, "seconds": str(body.get("seconds", "4")), "size": "720x1280"}
+
+
 def usage(reply: Reply) -> Body:
     """By the second, or by the token."""
     if reply.seconds:

@@ -58,3 +58,12 @@ def test_sound_in_a_chat_is_billed_by_its_tokens_alone() -> None:
     price = Catalogue().find("gpt-4o-transcribe")
     quote = Quoting(vocabularies=Vocabularies(download=False)).quote(request, price)
     assert quote.amount == quote.input_tokens * 2_500 + 10_000
+
+
+def test_a_video_is_billed_by_its_seconds_and_its_size() -> None:
+    config = {"duration_seconds": 8, "number_of_videos": 2, "resolution": "4k"}
+    quote = quoted("vertex_ai/veo-3.1-generate-001", "video", prompt="a cat", config=config)
+    assert quote.amount == quote.expected == 16 * 600_000_000
+    assert quote.bound
+    plain = quoted("vertex_ai/veo-3.1-generate-001", "video", prompt="a cat", config={"duration_seconds": 8})
+    assert (plain.amount, plain.expected) == (8 * 600_000_000, 8 * 400_000_000)

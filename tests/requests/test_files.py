@@ -93,3 +93,38 @@ def test_a_document_in_the_call_is_kept_to_count_its_pages() -> None:
     request = read(arguments, api="ocr")
     assert request is not None
     assert request.attachments == (Attachment("document", len(pdf), pdf, "pdf"),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "videos", "size"),
+    [
+        ({"seconds": "12"}, 12, 1, None),
+        ({"seconds": 4, "n": 2}, 4, 2, None),
+        ({"config": {"duration_seconds": 6, "number_of_videos": 3, "resolution": "4k"}}, 6, 3, "4k"),
+        ({"config": {"durationSeconds": 5, "numberOfVideos": 2}}, 5, 2, None),
+    ],
+)
+def test_a_video_is_as_long_as_was_asked_for(
+    arguments: dict[str, Any], seconds: int, videos: int, size: str | None
+) -> None:
+    request = read({"model": "veo-3.1-generate-001", "prompt": "a cat", **arguments})
+    assert request is not None
+    assert request.api == "video"
+    assert (request.seconds, request.choices, request.size) == (seconds, videos, size)
+    assert request.unbounded == ()
+
+
+@pytest.mark.parametrize("length", [None, "long", -3, 1.5, "nan"])
+def test_a_video_whose_length_is_not_told_is_no_bound(length: object) -> None:
+    request = read({"model": "sora-2", "prompt": "a cat", "seconds": length})
+    assert request is not None
+    assert request.seconds == 8
+    assert request.unbounded == ("the length of the video is not given",)
+
+
+def test_pictures_of_bedrocks_models_are_counted() -> None:
+    body = {"taskType": "TEXT_IMAGE", "imageGenerationConfig": {"numberOfImages": 3}}
+    for model in ("amazon.titan-image-generator-v2:0", "us.amazon.nova-canvas-v1:0"):
+        request = read({"model": model, "body": body}, api="invoke")
+        assert request is not None
+        assert (request.api, request.choices) == ("images", 3)

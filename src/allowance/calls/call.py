@@ -326,8 +326,8 @@ class Call:
         )
 
     def _billed_by_length(self) -> bool:
-        """Whether it is what was sent that is billed, in seconds or pages, and not the text that came."""
-        return self.request is not None and self.request.api in ("transcription", "ocr")
+        """Whether seconds or pages are billed, which no text of the reply tells."""
+        return self.request is not None and self.request.api in ("transcription", "ocr", "video")
 
     def _seen(self) -> Usage:
         """What was seen of a stream that did not end: its stated figures, or its text counted, if more."""

@@ -200,7 +200,7 @@ def _quote(
 def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
     pictures = request.api == "images"
     spoken = request.api == "speech"
-    media = pictures or spoken or found.audio or found.images or found.pages
+    media = pictures or spoken or found.audio or found.images or found.pages or request.seconds
     if not (media or request.web_searches or request.service_tier or request.speed or request.region):
         return Usage(input_tokens=into, output_tokens=out)  # tokens are all that there is to price
     return Usage(
@@ -215,10 +215,16 @@ def _usage(request: Request, found: Measure, into: int, out: int) -> Usage:
         audio_output_tokens=out if spoken else 0,
         web_searches=request.web_searches or 0,
         images=request.choices if pictures else 0,
+        image_size=request.size,
         characters=sum(map(len, request.texts)) if spoken else 0,
-        seconds=found.seconds if request.api == "transcription" else 0,
+        seconds=_seconds(request, found),
         pages=found.pages if request.api == "ocr" else 0,
     )
+
+
+def _seconds(request: Request, found: Measure) -> int:
+    """Of the sound that is to be heard, or of the videos that are to be made."""
+    return found.seconds if request.api == "transcription" else request.seconds * request.choices
 
 
 def _ask(texts: Sequence[str], *, counter: Counter, model: str, otherwise: _Count) -> Count:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from allowance.requests.anthropic import read_messages
 from allowance.requests.content import add_content
-from allowance.requests.fields import as_count, as_list
+from allowance.requests.fields import as_count, as_list, field
 from allowance.requests.media import add_data, add_unknown
 from allowance.requests.openai import read_chat, read_completions
 from allowance.requests.other import read_other
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["read_converse", "read_invoked"]
 
 _MEDIA: Final = {"image": "image/", "video": "video/", "audio": "audio/", "document": "application/"}
+_PICTURES: Final = ("titan-image", "nova-canvas", "stability.")
 _TEXTS: Final = frozenset({"txt", "md", "csv", "html"})
 
 
@@ -40,6 +41,8 @@ def read_invoked(draft: Draft, arguments: Mapping[str, Any]) -> None:
     body = arguments.get("body")
     if not isinstance(body, Mapping):
         draft.unbound("the body is not known")
+    elif any(mark in draft.model for mark in _PICTURES):
+        _pictures(draft, body)
     elif as_list(body.get("messages")) is not None:
         _messages(draft, body)
     elif isinstance(body.get("prompt"), str):
@@ -56,6 +59,13 @@ def read_invoked(draft: Draft, arguments: Mapping[str, Any]) -> None:
         draft.max_output = 0
     else:
         read_other(draft, body)
+
+
+def _pictures(draft: Draft, body: Mapping[str, Any]) -> None:
+    """Amazon's and Stability's models, which make pictures and bill each."""
+    draft.api = "images"
+    settings = body.get("imageGenerationConfig")
+    draft.set_choices(field(settings, "numberOfImages"), "numberOfImages")
 
 
 def _messages(draft: Draft, body: Mapping[str, Any]) -> None:

@@ -36,6 +36,8 @@ class Draft:
     region: str | None = None
     web_searches: int | None = 0
     min_output = 1
+    seconds = 0
+    size: str | None = None
     parts = 0
 
     def __init__(self, api: Api, model: str, provider: str | None) -> None:
@@ -74,6 +76,8 @@ class Draft:
             self.web_searches,
             tuple(self.reasons),
             self.min_output,
+            self.seconds,
+            self.size,
         )
 
     def read(self, arguments: Mapping[str, Any], readers: Readers) -> None:

@@ -1,4 +1,4 @@
-"""Pictures, speech, sound and documents to be read, and calls whose input stands under no known name."""
+"""Pictures, videos, speech, sound and documents to be read, and calls whose input has no known name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from allowance.requests.media import add_data, add_file, add_unknown, split_data
 if TYPE_CHECKING:
     from allowance.requests.draft import Draft, Readers
 
-__all__ = ["read_ocr", "read_other", "read_pictures", "read_speech", "read_transcription"]
+__all__ = ["read_ocr", "read_other", "read_pictures", "read_speech", "read_transcription", "read_video"]
+
+_VIDEO_SECONDS: Final = 8
+"""What Veo makes where it is not told, and no less than what Sora makes."""
 
 _GUESSED: Final = "the input was guessed from the arguments: name it messages, or give request="
 
@@ -44,6 +47,22 @@ def read_ocr(draft: Draft, arguments: Mapping[str, Any]) -> None:
         add_data(draft, "application/pdf", carried[1])
 
 
+def read_video(draft: Draft, arguments: Mapping[str, Any]) -> None:
+    """``videos.create`` and ``generate_videos``: the seconds of each video are billed, and not its prompt."""
+    draft.read(arguments, _VIDEO)
+    config = arguments.get("config")
+    length = arguments.get("seconds") or first_field(config, "duration_seconds", "durationSeconds")
+    if str(length).isdecimal():  # OpenAI's are words
+        draft.seconds = int(str(length))
+    else:
+        draft.seconds = _VIDEO_SECONDS
+        draft.unbound("the length of the video is not given")
+    draft.set_choices(first_field(config, "number_of_videos", "numberOfVideos"), "number_of_videos")
+    size = first_field(config, "resolution")
+    draft.size = size if isinstance(size, str) else None
+    draft.max_output = 0
+
+
 def read_other(draft: Draft, arguments: Mapping[str, Any]) -> None:
     """Every text among the arguments, lists and dicts included, is taken for the input."""
     for name, value in arguments.items():
@@ -73,4 +92,5 @@ def _n(draft: Draft, value: object) -> None:
 
 _PICTURES: Final[Readers] = {"prompt": add_content, "n": _n}
 _SOUND: Final[Readers] = {"prompt": add_content}
+_VIDEO: Final[Readers] = {"n": _n}
 _SPEECH: Final[Readers] = {"input": add_content, "instructions": add_content}

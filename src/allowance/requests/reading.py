@@ -17,6 +17,7 @@ from allowance.requests.other import (
     read_pictures,
     read_speech,
     read_transcription,
+    read_video,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ _READERS: Final[Mapping[Api, Callable[[Draft, Mapping[str, Any]], None]]] = {
     "speech": read_speech,
     "transcription": read_transcription,
     "ocr": read_ocr,
+    "video": read_video,
     "other": read_other,
 }
 
 _INPUTS: Final = ("messages", "contents", "input", "prompt")
 _PICTURE_MODELS: Final = ("dall-e", "gpt-image", "chatgpt-image", "imagen", "flux", "stable-diffusion")
+_VIDEO_MODELS: Final = ("sora-", "veo-")
 _HEARING_MODELS: Final = ("whisper", "transcri")
 _LEGACY_MODELS: Final = ("davinci", "babbage", "instruct", "text-", "code-")
 
@@ -99,6 +102,8 @@ def _family(arguments: Mapping[str, Any], model: str) -> Api:
     if isinstance(prompt, (str, list, tuple)):
         if name.startswith(_PICTURE_MODELS):
             return "images"
+        if name.startswith(_VIDEO_MODELS):
+            return "video"
         return "completions" if any(mark in name for mark in _LEGACY_MODELS) else "chat"
     if arguments.get("file") is not None and any(mark in name for mark in _HEARING_MODELS):
         return "transcription"

@@ -9,7 +9,7 @@ __all__ = ["Api", "Attachment", "Image", "Request"]
 
 Api: TypeAlias = Literal[
     "chat", "responses", "completions", "embeddings", "messages", "gemini", "converse", "invoke", "images",
-    "speech", "transcription", "ocr", "other",
+    "speech", "transcription", "ocr", "video", "other",
 ]  # fmt: skip
 """The family of arguments: OpenAI's four (LiteLLM's too), Anthropic's messages, Gemini's contents, ..."""
 
@@ -57,6 +57,7 @@ class Request(NamedTuple):
         cache_ttl: the longest explicit cache write asked for (``"5m"``, ``"1h"``), else None.
         speed, region: Anthropic's ``"fast"`` and ``inference_geo``, and their like.
         web_searches: how many paid searches it may make at most; None where that is not limited.
+        seconds, size: of each video that is to be made: its length, and its resolution where that is told.
         unbounded: why the input or output is not bounded by the request, in words: stored context such
             as ``previous_response_id``, server tools, automatic function calling, ...
     """
@@ -83,3 +84,5 @@ class Request(NamedTuple):
     web_searches: int | None = 0
     unbounded: tuple[str, ...] = ()
     min_output: int = 1
+    seconds: int = 0
+    size: str | None = None

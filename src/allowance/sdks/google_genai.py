@@ -33,7 +33,7 @@ _FUNCTIONS: tuple[tuple[str, Api], ...] = (
     ("_upscale_image", "images"),
     ("recontext_image", "images"),
     ("segment_image", "images"),
-    ("_generate_videos", "other"),
+    ("_generate_videos", "video"),
 )
 
 

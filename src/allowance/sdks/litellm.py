@@ -34,11 +34,8 @@ _FUNCTIONS: tuple[tuple[str, Api, tuple[str, ...]], ...] = (
     ("litellm.responses.main", "responses", ("compact_responses", "acompact_responses")),
     ("litellm.images.main", "images", ("image_generation", "aimage_generation")),
     ("litellm.images.main", "images", ("image_edit", "aimage_edit", "image_variation", "aimage_variation")),
-    (
-        "litellm.videos.main",
-        "other",
-        ("video_generation", "avideo_generation", "video_remix", "avideo_remix"),
-    ),
+    ("litellm.videos.main", "video", ("video_generation", "avideo_generation")),
+    ("litellm.videos.main", "other", ("video_remix", "avideo_remix")),
     ("litellm.rerank_api.main", "other", ("rerank", "arerank")),
     ("litellm.ocr.main", "ocr", ("ocr", "aocr")),
     ("litellm.google_genai.main", "gemini", ("generate_content", "agenerate_content")),

@@ -28,10 +28,18 @@ LLAMA = body("meta.llama3-70b-instruct-v1:0", prompt="hello there", max_gen_len=
 TITAN = body(
     "amazon.titan-text-express-v1", inputText="hello there", textGenerationConfig={"maxTokenCount": 50}
 )
+CAT = body(
+    "amazon.titan-image-generator-v2:0",
+    taskType="TEXT_IMAGE",
+    textToImageParams={"text": "a cat"},
+    imageGenerationConfig={"numberOfImages": 2},
+)
+UNCOUNTED = {"counts": False}
 CLAUDE_COST = 10 * 3_000 + 5 * 15_000
 NOVA_COST = 10 * 60 + 5 * 240
 LLAMA_COST = 10 * 2_650 + 5 * 3_500
 TITAN_COST = 10 * 200 + 5 * 600
+PICTURE = 8_000_000
 
 
 def clients(url: str, stack: ExitStack, _astack: AsyncExitStack) -> tuple[Any, Any]:
@@ -83,12 +91,13 @@ SDK = Sdk(
                 Row("Nova", lambda invoke: invoke(**NOVA_BODY), NOVA_COST, read, colours=SYNC),
                 Row("Llama", lambda invoke: invoke(**LLAMA), LLAMA_COST, read, colours=SYNC),
                 Row("Titan", lambda invoke: invoke(**TITAN), TITAN_COST, read, colours=SYNC),
+                Row("pictures", lambda invoke: invoke(**CAT), 2 * PICTURE, read, UNCOUNTED, colours=SYNC),
                 Row(
                     "no counts in the headers",
                     lambda invoke: invoke(**LLAMA),
                     LLAMA_COST,
                     read,
-                    {"counts": False},
+                    UNCOUNTED,
                     colours=SYNC,
                 ),
             ),

@@ -19,6 +19,12 @@ PICTURES: dict[str, Any] = {
     "config": {"number_of_images": 2},
 }
 PICTURE = 40_000_000
+VIDEO: dict[str, Any] = {
+    "model": "veo-3.1-lite-generate-001",
+    "prompt": "a cat",
+    "config": {"duration_seconds": 4},
+}
+VIDEO_COST = 4 * 50_000_000  # what was asked for: the reply is but a job
 
 
 def weather() -> str:
@@ -95,6 +101,7 @@ SDK = Sdk(
                 ),
                 Row("embed_content", lambda models: models.embed_content(**EMBED), EMBED_COST),
                 Row("generate_images", lambda models: models.generate_images(**PICTURES), 2 * PICTURE),
+                Row("generate_videos", lambda models: models.generate_videos(**VIDEO), VIDEO_COST),
             ),
         ),
     ),

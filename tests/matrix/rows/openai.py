@@ -21,6 +21,9 @@ PICTURE: dict[str, Any] = {"model": "gpt-image-1", "prompt": "a cat"}
 SPEAK: dict[str, Any] = {"model": "tts-1", "input": "hello there", "voice": "alloy"}
 JSON = {"text": '{"number": 1}'}
 
+VIDEO: dict[str, Any] = {"model": "sora-2", "prompt": "a cat", "seconds": "4"}
+VIDEO_PRICE = {"sora-2": Price(second="0.1")}
+
 TEXT_COST = 10 * 1_500 + 5 * 2_000
 EMBED_COST = 10 * 20
 PICTURE_COST = 10 * 5_000 + 5 * 40_000  # gpt-image-1: text in, picture out
@@ -216,6 +219,11 @@ SDK = Sdk(
                     reply={"seconds": 7},
                 ),
             ),
+        ),
+        Endpoint(
+            "videos",
+            lambda c: c.openai.videos,
+            (Row("create", lambda videos: videos.create(**VIDEO), 4 * 100_000_000, prices=VIDEO_PRICE),),
         ),
         Endpoint(
             "AzureOpenAI",
