@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allowance.sdks.hosts import provider_at
+from allowance.sdks.lazy import carrying
+from allowance.sdks.points import AttributePoint
 from allowance.sdks.stainless import Endpoint, base_client_points
+
+if TYPE_CHECKING:
+    from allowance.sdks.points import Point
 
 __all__ = ["NOT_METERED", "POINTS"]
 
@@ -39,4 +44,13 @@ _MANAGERS = (
     ("anthropic.lib.streaming._beta_messages", "BetaAsyncMessageStreamManager"),
 )
 
-POINTS = base_client_points("anthropic", "anthropic._base_client", _ENDPOINTS, _provider, managers=_MANAGERS)
+_RUNNERS = ("BaseSyncToolRunner.__run__", "BaseAsyncToolRunner.__run__")
+"""Generators: a tool runner sends its first request when it is first read."""
+
+POINTS: tuple[Point, ...] = (
+    *base_client_points("anthropic", "anthropic._base_client", _ENDPOINTS, _provider, managers=_MANAGERS),
+    *(
+        AttributePoint("anthropic.lib.tools._beta_runner", name, carrying, essential=False)
+        for name in _RUNNERS
+    ),
+)
