@@ -115,5 +115,10 @@ def test_other_clouds_are_metered_before_their_paths_are_put_in(recorder: Record
     for client in (bedrock, vertex, foundry, direct):
         with client, pytest.raises(RuntimeError, match="refused"):
             client.messages.create(**ARGUMENTS)
-    assert [call.provider for call in recorder.calls] == ["bedrock", "vertex_ai", "azure_ai", "anthropic"]
+    assert [call.provider for call in recorder.calls] == [
+        "bedrock/us-east-1",
+        "vertex_ai",
+        "azure_ai",
+        "anthropic",
+    ]
     assert all(call.arguments["model"] == "claude-haiku-4-5" for call in recorder.calls)

@@ -130,6 +130,8 @@ class Catalogue:
     ) -> Price:
         """The price by which `cost` bills this usage, its parts aside."""
         named, place = usage.model, usage.provider or provider
+        if place is not None and provider is not None and provider.startswith(f"{place}/"):
+            place = provider  # with its region, which no reply tells
         if named is None or named == model or model is None:
             return self.find(named or model or "", provider=place, unknown=unknown)
         if len(named) <= _LONGEST_NAME and len(model) <= _LONGEST_NAME:
@@ -144,7 +146,7 @@ class Catalogue:
         if own is not None:
             return own
         wanted = self._find(asked, provider)
-        if wanted is not None and wanted.free and is_free_variant(asked):
+        if wanted is not None and (wanted.rule == "in region" or (wanted.free and is_free_variant(asked))):
             return wanted
         for name in _beside(asked, named):
             if beside := self._exact(name, rule="prefix"):

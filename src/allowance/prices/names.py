@@ -8,6 +8,7 @@ before anything is taken off. A fine-tuned model never stands for its base, whic
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -96,10 +97,16 @@ def candidates(name: str, provider: str | None = None) -> Iterator[tuple[str, st
     The rules: ``exact``; ``provider`` (under the provider's name); ``prefix``, ``region``, ``vendor``,
     ``dots`` (something was taken off or written otherwise); ``home`` (under the name of the vendor that
     makes it); ``version`` (a date or the like was taken off); ``fine-tuned``.
+
+    A provider may be named with its region (``bedrock/eu-west-1``): what it takes there comes first, by the
+    rule ``in region``.
     """
     start = name.strip().lower()
-    place = _provider(provider)
+    place, region = _located(_provider(provider))
     forms = list(_forms(start, place))
+    if region is not None and not start.startswith(f"{place}/"):
+        here = takewhile(lambda each: each[0] in ("exact", "prefix"), forms)  # what names no region itself
+        yield from (("in region", f"{place}/{region}/{form}") for _, form, _ in here)
     for rule, form, where in forms:
         yield from _under(rule, form, where)
     if any(form.startswith("ft:") for _, form, _ in forms):
@@ -130,6 +137,14 @@ def is_local(name: str, provider: str | None) -> bool:
 def _provider(provider: str | None) -> str | None:
     word = provider.strip().lower() if provider else None
     return _PROVIDERS.get(word, word) if word else None
+
+
+def _located(provider: str | None) -> tuple[str | None, str | None]:
+    """A provider, and the region that is named with it."""
+    if provider is None or not provider.startswith("bedrock/"):
+        return provider, None
+    place, _, region = provider.partition("/")
+    return place, region or None
 
 
 def _under(rule: str, form: str, provider: str | None) -> Iterator[tuple[str, str]]:

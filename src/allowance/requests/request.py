@@ -41,7 +41,8 @@ class Request(NamedTuple):
     Attributes:
         api: the family of arguments it was read from.
         model: the name as the caller gave it.
-        provider: where the SDK or a prefix tells, in the catalogue's words (``"openai"``), else None.
+        provider: where the SDK or a prefix tells, in the catalogue's words (``"openai"``,
+            ``"bedrock/eu-west-1"``), else None.
         texts: every piece of text that is tokenized: roles, names, contents, instructions, ...
         token_ids: how many tokens were given as ids instead of text.
         messages, names: how many messages there are, and how many of them carry a name.

@@ -34,7 +34,9 @@ def _provider(client: Any, host: str) -> str | None:
     if known is not None:
         return known
     clouds = (_CLOUDS.get(base.__name__) for base in type(client).__mro__)
-    return next((cloud for cloud in clouds if cloud is not None), None)
+    cloud = next((cloud for cloud in clouds if cloud is not None), None)
+    region = getattr(client, "aws_region", None)
+    return f"bedrock/{region}" if cloud == "bedrock" and isinstance(region, str) and region else cloud
 
 
 _MANAGERS = (

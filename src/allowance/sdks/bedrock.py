@@ -60,7 +60,7 @@ def _read(
         kwargs=kwargs,
         arguments=arguments,
         api=api,
-        provider="bedrock",
+        provider=_provider(client),
         with_cap=partial(_with_cap, operation, given, arguments.get("body")),
         with_model=partial(_with_model, operation, given),
     )
@@ -68,6 +68,12 @@ def _read(
 
 def _service(client: Any) -> str | None:
     return getattr(getattr(getattr(client, "meta", None), "service_model", None), "service_name", None)
+
+
+def _provider(client: Any) -> str:
+    """Bedrock, with the region, by which some models are priced."""
+    region = getattr(getattr(client, "meta", None), "region_name", None)
+    return f"bedrock/{region}" if isinstance(region, str) and region else "bedrock"
 
 
 def _parsed(body: Any) -> Any:

@@ -62,7 +62,7 @@ def provider_at(host: str) -> str | None:
     if host.endswith("-aiplatform.googleapis.com"):
         return "vertex_ai"
     if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
-        return "bedrock"
+        return f"bedrock/{host.split('.')[1]}"  # some models are priced by the region
     labels = host.split(".")
     for start in range(len(labels)):
         name = ".".join(labels[start:])

@@ -11,7 +11,7 @@ import pytest
 import allowance
 from allowance import BudgetExceededError, budget, sdks
 from allowance.calls.sdk_meter import SdkMeter
-from tests.calls.support import books, lines
+from tests.calls.support import books, lines, usd
 
 from .support import check, run
 
@@ -199,6 +199,55 @@ def test_an_sdks_own_retries_are_one_call(provider: Provider, store: MemoryStore
         client.converse(**CONVERSE)
     client.close()
     check("block", store, provider, COST, calls=2)
+
+
+@pytest.mark.parametrize(
+    ("region", "into", "out"),
+    [("us-east-1", 2_650, 3_500), ("ap-south-1", 3_180, 4_200), ("mx-central-1", 2_650, 3_500)],
+)
+def test_a_model_costs_what_its_region_takes(
+    region: str, into: int, out: int, provider: Provider, store: MemoryStore
+) -> None:
+    """Where the catalogue has no price of the region's own, the model's own price serves."""
+    client = in_region(provider, region)
+    spoken = CONVERSE | {"modelId": LLAMA["modelId"]}
+    with budget("alice", limit=1):
+        client.invoke_model(**LLAMA)
+        list(client.invoke_model_with_response_stream(**LLAMA)["body"])
+        client.converse(**spoken)
+        list(client.converse_stream(**spoken)["stream"])
+    check("block", store, provider, 4 * (10 * into + 5 * out), calls=4)
+    with budget("bob", limit=1e-9), pytest.raises(BudgetExceededError) as refused:
+        client.converse(**spoken)
+    assert refused.value.model == LLAMA["modelId"]
+    assert refused.value.projected >= usd(50 * out + 5 * into)
+    client.close()
+
+
+@pytest.mark.parametrize("name", SYNC)
+def test_claude_costs_more_in_the_clouds_of_the_government(
+    name: str, provider: Provider, store: MemoryStore
+) -> None:
+    """Also where its reply names the model, as Anthropic's body does."""
+    client = in_region(provider, "us-gov-west-1")
+    provider.reply(model="claude-sonnet-4-5-20250929")
+    with budget("alice", limit=1):
+        assert SYNC[name](client) == TEXT
+    check("block", store, provider, 10 * 3_600 + 5 * 18_000)
+    client.close()
+
+
+def in_region(provider: Provider, region: str) -> Any:
+    from botocore.config import Config
+
+    return boto3.client(
+        "bedrock-runtime",
+        region_name=region,
+        endpoint_url=provider.url,
+        aws_access_key_id="a",
+        aws_secret_access_key="s",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+    )
 
 
 def test_r10_a_profile_of_the_users_own_has_no_price(client: Any, provider: Provider) -> None:
