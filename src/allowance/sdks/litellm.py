@@ -38,6 +38,7 @@ _FUNCTIONS: tuple[tuple[str, Api, tuple[str, ...]], ...] = (
     ("litellm.videos.main", "other", ("video_remix", "avideo_remix")),
     ("litellm.rerank_api.main", "other", ("rerank", "arerank")),
     ("litellm.ocr.main", "ocr", ("ocr", "aocr")),
+    ("litellm.ocr.dispatch", "ocr", ("ocr", "aocr")),
     ("litellm.google_genai.main", "gemini", ("generate_content", "agenerate_content")),
     ("litellm.google_genai.main", "gemini", ("generate_content_stream", "agenerate_content_stream")),
     ("litellm.llms.anthropic.pass_through.messages.handler", "messages", ("anthropic_messages",)),
@@ -57,9 +58,10 @@ _CAPPED = frozenset({"chat", "completions", "responses", "messages"})
 def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
     names = _positional(original)
     if not names:
-        # LiteLLM declares some async functions as (*args, **kwargs), which their sync twins are handed.
-        twin = getattr(sys.modules.get(original.__module__), name.removeprefix("a"), None)
-        names = _positional(twin) if callable(twin) else ()
+        # LiteLLM declares some as (*args, **kwargs), which their sync twins or its native code are handed.
+        module = sys.modules.get(original.__module__)
+        twins = (getattr(module, each, None) for each in (name.removeprefix("a"), "_bind_request"))
+        names = next((known for twin in twins if callable(twin) and (known := _positional(twin))), ())
 
     def read(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SdkCall:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}

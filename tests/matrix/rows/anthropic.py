@@ -67,6 +67,7 @@ def clients(url: str, stack: ExitStack, astack: AsyncExitStack) -> tuple[Any, An
     made = {
         "anthropic": both("Anthropic", api_key="k"),
         "bedrock": both("AnthropicBedrock", aws_region="us-east-1", aws_access_key="a", aws_secret_key="s"),
+        "foundry": both("AnthropicFoundry", api_key="k"),
         "vertex": both("AnthropicVertex", region="us-east5", project_id="p", access_token="t"),
     }
     sync, asynchronous = (
@@ -131,6 +132,14 @@ SDK = Sdk(
                 Row("create", lambda messages: messages.create(**VERTEX), SONNET_CALL),
                 Row("stream=True", lambda messages: messages.create(**VERTEX, stream=True), SONNET_CALL),
                 Row("stream()", lambda messages: messages.stream(**VERTEX), SONNET_CALL),
+            ),
+        ),
+        Endpoint(
+            "AnthropicFoundry",
+            lambda c: c.foundry.messages,
+            (
+                Row("create", lambda messages: messages.create(**CLAUDE), SONNET_CALL),
+                Row("stream=True", lambda messages: messages.create(**CLAUDE, stream=True), SONNET_CALL),
             ),
         ),
     ),

@@ -38,6 +38,11 @@ EMBED_COST = 10 * 20
 PICTURE_COST = 10 * 5_000 + 5 * 40_000  # gpt-image-1: text in, picture out
 SPOKEN_COST = len("hello there") * 15_000  # tts-1: by the character
 HEARD_COST = 7 * 100_000  # whisper-1: 0.006 US dollars a minute
+READ: dict[str, Any] = {
+    "model": "mistral/mistral-ocr-2505",
+    "document": {"type": "document_url", "document_url": "https://example.com/paper.pdf"},
+}
+PAGE = 1_000_000
 SEARCH = 2_000_000
 
 
@@ -62,6 +67,7 @@ class Colour:
 
         common = {"api_key": "k", "num_retries": 0, "max_retries": 0}
         self.openai = Functions(litellm, prefix, url, api_base=f"{url}/v1", **common)
+        self.mistral = Functions(litellm, prefix, url, api_base=f"{url}/mistral/v1", **common)
         self.other = Functions(litellm, prefix, url, api_base=url, **common)
         deployment = {"model": "openai/gpt-4o", "api_base": f"{url}/v1", "api_key": "k", "max_retries": 0}
         router = litellm.Router(
@@ -145,6 +151,14 @@ SDK = Sdk(
             "transcription",
             lambda c: c.openai,
             (Row("", lambda c: c.transcription(**HEAR, file=sound()), HEARD_COST, reply={"seconds": 7}),),
+        ),
+        Endpoint(
+            "ocr",
+            lambda c: c.mistral,
+            (
+                Row("", lambda c: c.ocr(**READ), 3 * PAGE, reply={"pages": 3}),
+                Row("by position", lambda c: c.ocr(*READ.values()), 3 * PAGE, reply={"pages": 3}),
+            ),
         ),
         Endpoint("rerank", lambda c: c.other, (Row("", lambda c: c.rerank(**RERANK), SEARCH),)),
         Endpoint(

@@ -148,6 +148,9 @@ SDK = Sdk(
                 Row("parse", lambda responses: responses.parse(**ASK, text_format=Answer), CALL, reply=JSON),
                 Row("with_raw_response", lambda each: each.with_raw_response.create(**ASK), CALL, parsed),
                 Row(
+                    "compact", lambda responses: responses.compact(model="gpt-4o", input="hello there"), CALL
+                ),
+                Row(
                     "with_streaming_response",
                     lambda each: each.with_streaming_response.create(**ASK),
                     CALL,
@@ -173,6 +176,13 @@ SDK = Sdk(
             lambda c: c.openai.images,
             (
                 Row("generate", lambda images: images.generate(**PICTURE), PICTURE_COST),
+                Row(
+                    "create_variation",
+                    lambda images: images.create_variation(model="dall-e-2", image=picture()),
+                    20_000_000,
+                    reply={"usage": False},
+                    prices={"dall-e-2": Price(image="0.02")},
+                ),
                 Row("edit", lambda images: images.edit(**PICTURE, image=picture()), PICTURE_COST),
                 Row(
                     "billed by the picture",
