@@ -29,6 +29,9 @@ OnOverrun: TypeAlias = Literal["finish", "stop"]
 
 log = logging.getLogger("allowance")
 
+DEAREST = 16
+"""How many times what a token of output text costs another may: those of pictures and of sound."""
+
 
 def check_on_overrun(choice: object) -> None:
     """Refuse what is not one of the two.
@@ -68,8 +71,8 @@ class Watch:
         "_off",
         "_pieces",
         "_quoting",
-        "_reports",
         "_request",
+        "_stated",
         "_stops",
         "_tally",
         "error",
@@ -89,7 +92,7 @@ class Watch:
         self._counted = 0  # output tokens of the pieces that were counted so far
         self._pieces = 0
         self._next = 0  # bytes of text from which on it is reckoned again
-        self._reports = 0
+        self._stated = 1  # the figure in reported usage from which on it is
         self._off = False
 
     def due(self) -> bool:
@@ -97,11 +100,10 @@ class Watch:
         tally = self._tally
         if self._off:
             return False
-        return tally.size >= self._next or tally.reports != self._reports
+        return tally.size >= self._next or tally.stated >= self._stated
 
     def catch_up(self) -> None:
         """Reckon what the stream has cost; hold more, or set `error`, where that is more than is held."""
-        self._reports = self._tally.reports
         charge = self._charge
         if self._tally.finished or not charge.is_open() or charge.replaced or not made_here(charge.call_id):
             self._off = True  # over, another's, or this is a forked child: nothing to hold for
@@ -114,6 +116,7 @@ class Watch:
         thousand = charge.cost(usage._replace(output_tokens=usage.output_tokens + 1000)) - cost
         further = (self._held - cost) * 1000 // thousand if thousand > 0 else sys.maxsize
         self._next = self._tally.size + max(further, 1)
+        self._stated = self._tally.stated + max(further // DEAREST, 1)
 
     def _top_up(self, short: int) -> bool:
         charge = self._charge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from allowance.replies.fields import View, count, items, text, tier, view
@@ -10,6 +11,7 @@ from allowance.replies.usage import Usage
 __all__ = ["camel", "read_embeddings", "read_gemini", "read_pictures"]
 
 
+@cache
 def camel(name: str) -> str:
     """``prompt_token_count`` as REST spells it: ``promptTokenCount``."""
     first, *rest = name.split("_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from allowance.replies.bedrock import METRICS, chunk_of
@@ -59,6 +60,7 @@ class Tally:
         size: bytes of the text seen so far.
         ended: how many choices have said why they finished.
         reports: how many chunks reported usage.
+        stated: the largest figure in what they reported; endless where there are figures of figures.
         reply_id: the id of the whole reply, which vendors give beside the model; or None.
     """
 
@@ -76,6 +78,7 @@ class Tally:
         "reply_id",
         "reports",
         "size",
+        "stated",
     )
 
     def __init__(self) -> None:
@@ -85,6 +88,7 @@ class Tally:
         self.reply_id: str | None = None
         self.size = 0
         self.reports = 0
+        self.stated = 0
         self._texts: list[str] = []
         self._usage: dict[str, Any] = {}
         self._envelope: dict[str, Any] = {}
@@ -170,6 +174,7 @@ class Tally:
                 self._sum = read if self._sum is None else _added(self._sum, read)
             return
         self.reports += 1
+        self.stated = max([self.stated, *filter(None, map(count, fresh.values()))]) or sys.maxsize
         self._usage.update(fresh)
         # Anthropic's first event, and a helper's snapshot before the end, have a start value for the output.
         kind = fields.get("type")

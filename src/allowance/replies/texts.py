@@ -61,7 +61,10 @@ def _said(message: View) -> Iterator[str]:
     elif content is not None:
         yield from _blocks(content, message)
     for name in ("reasoning_content", "reasoning", "thinking", "refusal", "tool_plan"):
-        if (piece := text(message.get(name))) is not None:
+        said = message.get(name)
+        if (
+            said is not None and (piece := text(said)) is not None
+        ):  # asked of each chunk: mostly there is none
             yield piece
             if name == "reasoning_content":
                 break  # some servers send the same reasoning under both names
