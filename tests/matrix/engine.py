@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, NamedTuple
 
@@ -82,8 +83,11 @@ class Bench:
         if cell.colour == "sync":
             _run(way, cell, sync, limit)
         else:
-            context = contextvars.copy_context()
-            self._runner.run(_arun(way, cell, asynchronous, limit), context=context)
+            self.run(_arun(way, cell, asynchronous, limit))
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it in the loop that the asynchronous clients are used in."""
+        self._runner.run(coroutine, context=contextvars.copy_context())
 
     def clients_of(self, sdk: Sdk) -> tuple[Any, Any]:
         """The synchronous and the asynchronous one; None where an SDK has none."""
