@@ -13,10 +13,10 @@ import openai
 import pytest
 
 from allowance import BudgetExceededError, ConfigurationError, budget, budgeted
-from allowance.calls import lifeline
+from allowance.calls import lifeline, overrun
 from allowance.calls.events import Event
 from allowance.stores.memory import MemoryStore
-from tests.calls.support import GPT_4O_IN, GPT_4O_OUT, MESSAGES, Flaky, books, lines, usd
+from tests.calls.support import GEMINI_PRO_OUT, GPT_4O_IN, GPT_4O_OUT, MESSAGES, Flaky, books, lines, usd
 from tests.provider import Provider, clients
 
 UNCAPPED: dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES, "stream": True}
@@ -241,3 +241,31 @@ def test_anthropics_helper_is_stopped(provider: Provider, store: MemoryStore) ->
     (entry,) = lines(store, "alice")
     assert entry.input_tokens == 5_000
     assert books(store, "alice") == (entry.amount, 0)
+
+
+def thinking(tokens: int) -> dict[str, Any]:
+    """A chunk of Gemini's that shows nothing, and says how much was thought so far."""
+    usage = {"promptTokenCount": 9, "thoughtsTokenCount": tokens, "totalTokenCount": 9 + tokens}
+    return {"modelVersion": "gemini-2.5-pro", "candidates": [{}], "usageMetadata": usage}
+
+
+def test_figures_that_grow_unseen_stop_a_stream_as_well(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reckoned: list[int] = []
+    catch_up = overrun.Watch.catch_up
+    monkeypatch.setattr(overrun.Watch, "catch_up", lambda watch: (reckoned.append(1), catch_up(watch))[1])
+
+    @budgeted(user="alice", limit=usd(20_000 * GEMINI_PRO_OUT), on_overrun="stop")
+    def ask(contents: Any, model: str = "gemini-2.5-pro") -> Iterator[Any]:
+        yield from (thinking(10 * number) for number in range(1, 4_000))
+
+    chunks: list[Any] = []
+    with pytest.raises(BudgetExceededError, match="stopped"):
+        chunks.extend(ask("hello there"))
+    seen = len(chunks)
+    assert 19_900 < 10 * seen < 20_100
+    spent, held = books(store, "alice")
+    assert held == 0
+    assert spent == 9 * 1_250 + 10 * seen * GEMINI_PRO_OUT
+    assert len(reckoned) < 500  # of 2,000 chunks that all state their figures

@@ -64,7 +64,7 @@ def _said(message: View) -> Iterator[str]:
         said = message.get(name)
         if (
             said is not None and (piece := text(said)) is not None
-        ):  # asked of each chunk: mostly there is none
+        ):  # mostly there is none
             yield piece
             if name == "reasoning_content":
                 break  # some servers send the same reasoning under both names
