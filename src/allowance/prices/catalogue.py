@@ -146,7 +146,7 @@ class Catalogue:
         if own is not None:
             return own
         wanted = self._find(asked, provider)
-        if wanted is not None and (wanted.rule == "in region" or (wanted.free and is_free_variant(asked))):
+        if wanted is not None and (_as_asked(provider) or (wanted.free and is_free_variant(asked))):
             return wanted
         for name in _beside(asked, named):
             if beside := self._exact(name, rule="prefix"):
@@ -206,6 +206,11 @@ class Catalogue:
 
 def _without(prices: Mapping[str, Price], names: Iterable[str]) -> dict[str, Price]:
     return {name: price for name, price in prices.items() if name not in set(names)}
+
+
+def _as_asked(provider: str | None) -> bool:
+    """Whether it bills the model that was asked for: Bedrock's replies have the name of the maker's own."""
+    return provider is not None and provider.partition("/")[0] == "bedrock"
 
 
 def _beside(asked: str, named: str) -> list[str]:

@@ -237,6 +237,24 @@ def test_claude_costs_more_in_the_clouds_of_the_government(
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("region", "model", "into", "out"),
+    [("us-gov-west-1", MODEL, 3_600, 18_000), ("us-east-1", f"us.{MODEL}", 3_300, 16_500)],
+)
+def test_anthropics_own_client_of_bedrock_costs_what_bedrock_takes(
+    region: str, model: str, into: int, out: int, provider: Provider, store: MemoryStore
+) -> None:
+    """The reply names Anthropic's model, and the price is that of the one that was asked of Bedrock."""
+    anthropic = pytest.importorskip("anthropic")
+    provider.reply(model="claude-sonnet-4-5-20250929")
+    http = anthropic.DefaultHttpxClient(trust_env=False)
+    settings = {"aws_region": region, "aws_access_key": "a", "aws_secret_key": "s", "max_retries": 0}
+    client = anthropic.AnthropicBedrock(base_url=provider.url, http_client=http, **settings)
+    with client, budget("alice", limit=1):
+        client.messages.create(model=model, messages=CLAUDE["messages"], max_tokens=50)
+    check("block", store, provider, 10 * into + 5 * out)
+
+
 def in_region(provider: Provider, region: str) -> Any:
     from botocore.config import Config
 
