@@ -58,6 +58,8 @@ class Batches:
 
     def run(self, operation: Operation) -> Any:
         """Have it done, in this thread or in another; its outcome."""
+        # A Ctrl-C comes where a call returns or a function begins. What follows ``del self._queue[0]``
+        # calls nothing until it is safe, and is written out here: else others would wait for ever.
         leading = False
         try:
             with self._mutex:
@@ -71,18 +73,31 @@ class Batches:
             if leading:
                 self._lead(operation)
         finally:
+            if not leading and not operation.done:  # interrupted while it waited: it may have the lead now
+                with self._mutex:
+                    if operation in self._queue:
+                        self._queue.remove(operation)
+                leading = operation.promoted
             if leading:
-                self._hand_over()
-            elif not operation.done:
-                self._leave(operation)
+                with self._mutex:
+                    if self._queue:
+                        head = self._queue[0]
+                        del self._queue[0]
+                        head.promoted = True
+                        head.wake.release()
+                    else:
+                        self._busy = False
         return operation.outcome()
 
     def _lead(self, operation: Operation) -> None:
-        with self._mutex:
-            others = [self._queue.popleft() for _ in range(min(len(self._queue), MOST - 1))]
-        batch = [operation, *others]
+        others: list[Operation] = []
         try:
-            self._commit(batch)
+            with self._mutex:
+                while self._queue and len(others) < MOST - 1:
+                    other = self._queue[0]
+                    del self._queue[0]
+                    others += [other]
+            self._commit([operation, *others])
         except BaseException:
             # Interrupted in the midst: whether it was committed is not known.
             for other in others:
@@ -93,23 +108,17 @@ class Batches:
                 )
             raise
         finally:
-            for other in others:
-                other.done = True
-                other.wake.release()
+            _wake(others)
 
-    def _hand_over(self) -> None:
-        with self._mutex:
-            if self._queue:
-                head = self._queue.popleft()
-                head.promoted = True
-                head.wake.release()
-            else:
-                self._busy = False
 
-    def _leave(self, operation: Operation) -> None:
-        """Give up waiting, for this thread was interrupted, and take along no lead that was given to it."""
-        with self._mutex:
-            if operation in self._queue:
-                self._queue.remove(operation)
-        if operation.promoted:
-            self._hand_over()
+def _wake(others: list[Operation]) -> None:
+    """Wake all of them, whatever comes between."""
+    try:
+        while others:
+            other = others[-1]
+            del others[-1]
+            other.done = True
+            other.wake.release()
+    finally:
+        if others:
+            _wake(others)

@@ -76,8 +76,8 @@ class Engine:
         with self._file:
             try:
                 lock_file = self._held_lock_file()
-                lock_file.acquire()
-                try:
+                try:  # from here on, for a Ctrl-C may come as soon as it is locked
+                    lock_file.acquire()
                     self._transact(batch)
                 finally:
                     lock_file.release()
@@ -93,8 +93,8 @@ class Engine:
 
     def _transact(self, batch: Sequence[Operation]) -> None:
         connection, tables = self._opened()
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             before = connection.total_changes
             self._latest = max(self._latest, tables.begin())
             if len(batch) == 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
 from allowance.errors import StoreUnavailableError
@@ -56,10 +57,11 @@ class LockFile:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def release(self) -> None:
-        """Let the lock go."""
+        """Let the lock go, if it is held."""
         if sys.platform == "win32":
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
+            with suppress(OSError):  # it is not locked
+                msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
         else:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
