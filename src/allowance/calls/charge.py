@@ -321,9 +321,9 @@ class Charge:
 
     def settle(self, usage: Usage) -> None:
         """Post what the call cost, in full (R5). Only the first ending of a charge counts (R3)."""
+        amount, reason = self._cost(usage)
         if not self._end(charged=True):
             return
-        amount, reason = self._cost(usage)
         self._post(amount, usage, reason=reason)
         request, quote = self._request, self.quote
         if request is None or quote is None or usage.counted:

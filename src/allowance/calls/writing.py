@@ -33,8 +33,10 @@ def write(store: Store, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     except Exception:  # whatever it is (a store may be the user's own), the reply was paid for
         log.exception("%s refused to write what a paid call cost.", store.url)
     except BaseException:
-        # Interrupted (Ctrl-C), so whether it was written is not known: once more changes nothing (R3).
-        lifeline.retry(store, partial(verb, *args, **kwargs))
+        # Interrupted (Ctrl-C), so whether it was written is not known: once more changes nothing (R3). But
+        # what a memory store does is not undone by halves, so there the hold goes at its term.
+        if store.blocking:
+            lifeline.retry(store, partial(verb, *args, **kwargs))
         raise
     return None
 
