@@ -1,4 +1,4 @@
-"""Calls that are left in the midst: collected, closed, broken off by the user's own code, or by a closed loop."""
+"""Calls that are left in the midst: collected, closed, broken off by the user's own code or a closed loop."""
 
 from __future__ import annotations
 
@@ -134,8 +134,7 @@ def test_r12_what_is_closed_is_charged_at_once(kind: str, store: MemoryStore) ->
     assert books(store, "alice") == (line.amount, 0)
 
 
-def test_r13_a_coroutine_that_is_closed_while_it_reserves_holds_nothing(tmp_path: Path) -> None:
-    """By hand, by a loop that is closed, and by the collector: it was never sent."""
+def test_r13_a_coroutine_that_is_closed_while_it_reserves_holds_nothing() -> None:
     store = Gated()
     allowance.configure(store=store, project=PROJECT)
     sent: list[bool] = []
@@ -185,15 +184,14 @@ class Gated(MemoryStore):
 # -- loops that end early, and loops that were closed -------------------------------------------------------
 
 
-class Mine(Exception):
-    pass
+class MineError(Exception):
+    """The user's own."""
 
 
 def test_r12_an_exception_in_the_users_loop_is_unchanged(store: MemoryStore) -> None:
-    mine = Mine("mine")
-    with pytest.raises(Mine) as raised:
-        for _ in streams(MESSAGES):
-            raise mine
+    mine = MineError()
+    with pytest.raises(MineError) as raised:
+        read("loop", streams(MESSAGES), mine, at=0)
     assert raised.value is mine
     assert mine.__cause__ is mine.__context__ is None
     del raised, mine
@@ -205,11 +203,15 @@ def test_r12_an_exception_in_the_users_loop_is_unchanged(store: MemoryStore) -> 
 
 
 async def test_r12_an_exception_in_the_users_async_loop_is_unchanged(store: MemoryStore) -> None:
-    mine = Mine("mine")
-    with pytest.raises(Mine) as raised:
+    mine = MineError()
+
+    async def aread() -> None:
         async with contextlib.aclosing(astreams(MESSAGES)) as chunks:
             async for _ in chunks:
                 raise mine
+
+    with pytest.raises(MineError) as raised:
+        await aread()
     assert raised.value is mine
     assert books(store, "alice") == (INPUT + GPT_4O_OUT, 0)
 
@@ -225,9 +227,9 @@ async def astreams(messages: Any, model: str = "gpt-4o", max_tokens: int = 50) -
 def test_r12_an_exception_in_the_body_of_an_sdks_stream(
     kind: str, provider: Provider, store: MemoryStore
 ) -> None:
-    mine = Mine("mine")
+    mine = MineError()
     with clients.openai_sync(provider) as client, budget("alice", limit=1):
-        with pytest.raises(Mine) as raised:
+        with pytest.raises(MineError) as raised:
             read(kind, client.chat.completions.create(**CHAT, stream=True), mine)
         assert raised.value is mine
         del raised
@@ -238,10 +240,10 @@ def test_r12_an_exception_in_the_body_of_an_sdks_stream(
     assert books(store, "alice") == (SEEN + CALL, 0)
 
 
-def read(kind: str, stream: Any, error: Exception) -> None:
+def read(kind: str, stream: Any, error: Exception, at: int = 1) -> None:
     with stream if kind == "with" else contextlib.nullcontext():
         for number, _ in enumerate(stream):
-            if number == 1:
+            if number == at:
                 raise error
 
 
