@@ -476,13 +476,14 @@ def package(folder: Path, name: str, version: str, **modules: str) -> None:
 def test_versions_that_nobody_tried_and_layouts_that_nobody_knows_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = "class Client:\n def _request(self): ...\nclass AsyncClient(Client):\n def _request(self): ..."
+    client = "class Client:\n def _request(self, cls): ...\n"
+    client += "class AsyncClient(Client):\n def _request(self, cls): ..."
     package(tmp_path, "ollama", "9.1", __init__="import ollama._client", _client=client)
     package(tmp_path, "cohere", "4.57", __init__="class Client: ...")
     package(tmp_path, "mistralai", "0.4", __init__="", client="class MistralClient: ...")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     newer = sdks._judged("ollama", "9.1", sdks._begin("ollama"))
-    assert (newer.state, "Tested with 0.3 to 0.6." in newer.text) == ("note", True)
+    assert (newer.state, "Tested with 0.4 to 0.6." in newer.text) == ("note", True)
     for sdk, version in (("cohere", "4.57"), ("mistralai", "0.4")):
         older = sdks._judged(sdk, version, sdks._begin(sdk))
         assert older.state == "problem"

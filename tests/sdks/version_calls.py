@@ -32,7 +32,8 @@ async def main() -> None:
     except (ImportError, AttributeError) as error:  # its names are not those below
         told["error"] = f"{type(error).__name__}: {error}"
     allowance.instrument()
-    told["covered"], told["detail"] = next(each[2:4] for each in sdks.coverage() if each.sdk == sdk)
+    found = next(each for each in sdks.coverage() if each.sdk == sdk)
+    told |= {"covered": found.covered, "detail": found.detail, "tried": found.tried}
     print(json.dumps(told))
 
 
@@ -168,7 +169,10 @@ def mistralai(url: str) -> dict[str, Form]:
     try:
         from mistralai.client import Mistral
     except ImportError:
-        from mistralai import Mistral  # version 1
+        try:
+            from mistralai import Mistral  # version 1
+        except ImportError:
+            return mistralai_0(url)
     client = Mistral(api_key="k", server_url=f"{url}/mistral")
     asked: dict[str, Any] = {"model": "mistral-small-latest", "messages": MESSAGES, "max_tokens": 50}
 

@@ -92,7 +92,7 @@ _LAZY = (
     ("cohere.base_client", "BaseCohere.chat_stream"),
     ("cohere.base_client", "AsyncBaseCohere.chat_stream"),
 )
-"""Generators, which enter a raw stream at their first step."""
+"""Generators, which enter a raw stream at their first step. They are there without raw clients as well."""
 
 
 def _followed(_original: Callable[..., Any], read: Read) -> Run:
@@ -192,5 +192,5 @@ POINTS: tuple[Point, ...] = (
         )
         for method in _STREAMS
     ),
-    *(AttributePoint(module, name, carrying) for module, name in _LAZY),
+    *(AttributePoint(module, name, carrying, essential=False) for module, name in _LAZY),
 )

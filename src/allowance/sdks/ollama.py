@@ -102,6 +102,6 @@ def _with_model(
 
 
 POINTS: tuple[Point, ...] = tuple(
-    AttributePoint("ollama._client", name, partial(metered, read=_read))
+    AttributePoint("ollama._client", name, partial(metered, read=_read), takes="cls")
     for name in ("Client._request", "AsyncClient._request")
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from inspect import isfunction
+from inspect import isfunction, signature
 from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -94,7 +94,8 @@ def _layers(function: Any) -> Iterator[Any]:
 class AttributePoint:
     """A function that is looked up at each call: a method of a class, such as ``"Models._embed_content"``.
 
-    ``before`` is what did its work in older versions, which lack it.
+    ``before`` is what did its work in older versions, which lack it; ``takes`` is a parameter that tells it
+    from another function of that name.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class AttributePoint:
         runs: Callable[[Callable[..., Any]], Run],
         *,
         before: str | None = None,
+        takes: str | None = None,
         essential: bool = True,
     ) -> None:
         self.module = module
         self.name = name
         self.essential = essential
+        self._takes = takes
         self._names = (name,) if before is None else (name, before)
         self._runs = runs
         self._patched = _Patched()
@@ -119,6 +122,8 @@ class AttributePoint:
             raise MissingPointError(f"{self.module}.{self.name}")
         owner, attribute = place
         present = vars(owner)[attribute]
+        if self._takes is not None and self._takes not in signature(present).parameters:
+            raise MissingPointError(f"{self.module}.{self.name}({self._takes})")
         if not self._patched.has(present):
             self._patched.replace(
                 lambda: vars(owner).get(attribute),

@@ -60,9 +60,9 @@ _SDKS = {
     "litellm": _Sdk("litellm", litellm.POINTS, litellm.NOT_METERED, "1.60", "1.106"),
     "groq": _Sdk("groq", groq.POINTS, groq.NOT_METERED, "0.9", "1.7"),
     "boto3": _Sdk("boto3", bedrock.POINTS, bedrock.NOT_METERED, "1.38", "1.44"),
-    "mistralai": _Sdk("mistralai", mistralai.POINTS, mistralai.NOT_METERED, "1.0", "3.7"),
-    "ollama": _Sdk("ollama", ollama.POINTS, ollama.NOT_METERED, "0.3", "0.6"),
-    "cohere": _Sdk("cohere", cohere.POINTS, cohere.NOT_METERED, "5.0", "7.3"),
+    "mistralai": _Sdk("mistralai", mistralai.POINTS, mistralai.NOT_METERED, "1.2", "3.7"),
+    "ollama": _Sdk("ollama", ollama.POINTS, ollama.NOT_METERED, "0.4", "0.6"),
+    "cohere": _Sdk("cohere", cohere.POINTS, cohere.NOT_METERED, "5.16", "7.3"),
 }
 """By the name of the distribution. ``python -m tests.sdks.versions`` tries the versions."""
 
@@ -166,15 +166,15 @@ class _Patches:
         tried = _was_tried(version, oldest, newest)
         if not on:
             return Coverage(sdk, version, False, "Nothing is instrumented.", tried)
+        covered = any(point.essential for point in applied) and not any(point.essential for point in missing)
         says = [] if tried else [f"Tested with {oldest} to {newest}."]
         if missing:
             says.append(f"It lacks {', '.join(point.name for point in missing)}.")
-        elif not applied and package in sys.modules:
+        elif not covered and package in sys.modules:
             says.append("None of what is metered of it is loaded.")
-        elif not applied:
+        elif not covered:
             says.append("It is not imported yet; it is metered once it is.")
         says.append(f"Not metered: {not_metered}.")
-        covered = bool(applied) and not any(point.essential for point in missing)
         return Coverage(sdk, version, covered, " ".join(says), tried)
 
 
