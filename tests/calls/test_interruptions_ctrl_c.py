@@ -45,9 +45,7 @@ class CtrlC:
             self.left -= 1
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # it may come in a __del__, too
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a __del__
 def test_a_ctrl_c_at_every_place_of_a_call_on_a_file(tmp_path: Path) -> None:
     """Each user's one call is broken off at another place."""
     clock = Clock()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import gc
+import queue
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from multiprocessing.dummy import Pool
 from multiprocessing.pool import ThreadPool
 from typing import Any
@@ -130,6 +135,170 @@ def test_a_done_callback_is_charged_to_whoever_adds_it() -> None:
     with budget("carl", limit=1):
         job.add_done_callback(later)  # it is done: called at once
     assert seen == ["alice", "ben", "nobody", "carl"]
+
+
+# -- every way into a thread -------------------------------------------------------------------------------
+
+
+class Asking(threading.Thread):
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def run(self) -> None:
+        self.tell(ask())
+
+
+def in_a_thread(tell: Callable[[str], None]) -> None:
+    thread = threading.Thread(target=lambda: tell(ask()))
+    thread.start()
+    thread.join()
+
+
+def in_a_subclass(tell: Callable[[str], None]) -> None:
+    thread = Asking(tell)
+    thread.start()
+    thread.join()
+
+
+def in_a_timer(tell: Callable[[str], None]) -> None:
+    timer = threading.Timer(0, lambda: tell(ask()))
+    timer.start()
+    timer.join()
+
+
+def in_a_bare_thread(tell: Callable[[str], None]) -> None:
+    done = threading.Event()
+    _thread.start_new_thread(lambda name, *, end: (tell(ask(name)), end.set()), ("x",), {"end": done})
+    assert done.wait(10)
+
+
+def in_an_executor(tell: Callable[[str], None]) -> None:
+    tell(EXECUTOR.submit(ask).result())
+
+
+def mapped_by_an_executor(tell: Callable[[str], None]) -> None:
+    tell(*set(EXECUTOR.map(ask, range(3))))
+
+
+def in_a_thread_of_a_thread(tell: Callable[[str], None]) -> None:
+    in_a_thread(lambda _: in_an_executor(lambda _: in_a_timer(tell)))
+
+
+def in_a_copied_context(tell: Callable[[str], None]) -> None:
+    tell(copy_context().run(ask))
+
+
+def in_a_copied_context_elsewhere(tell: Callable[[str], None]) -> None:
+    context = copy_context()
+    with ThreadPoolExecutor(1) as pool:
+        tell(pool.submit(context.run, ask).result())
+
+
+def in_another_loop(tell: Callable[[str], None]) -> None:
+    async def aask() -> str:
+        return await asyncio.to_thread(ask)
+
+    tell(EXECUTOR.submit(asyncio.run, aask()).result())
+
+
+EXECUTOR = ThreadPoolExecutor(1, thread_name_prefix="tests")
+INTO_THREADS = [
+    *(in_a_thread, in_a_subclass, in_a_timer, in_a_bare_thread, in_an_executor, mapped_by_an_executor),
+    *(in_a_thread_of_a_thread, in_a_copied_context, in_a_copied_context_elsewhere, in_another_loop),
+]
+
+
+@pytest.mark.parametrize("way", INTO_THREADS)
+def test_work_in_a_thread_is_charged_to_whoever_begins_it(
+    way: Callable[..., None], store: MemoryStore
+) -> None:
+    seen: list[str] = []
+    with budget("maker", limit=1):
+        EXECUTOR.submit(int).result()  # the worker is there, and may have been made here
+    way(seen.append)
+    with budget("alice", limit=1):
+        way(seen.append)
+    with budget("ben", limit=1):
+        way(seen.append)
+    way(seen.append)
+    assert seen == ["nobody", "alice", "ben", "nobody"]
+    assert store.audit() == []
+
+
+def test_a_thread_that_is_begun_in_a_block_stays_charged_to_it_when_the_block_is_left() -> None:
+    go = threading.Event()
+    seen: list[str] = []
+    with budget("alice", limit=1):
+        threads = [
+            threading.Thread(target=lambda: (go.wait(10), seen.append(ask()))),
+            threading.Timer(0, lambda: (go.wait(10), seen.append(ask()))),
+        ]
+        for thread in threads:
+            thread.start()
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert seen == ["alice"] * 2
+
+
+def test_the_workers_of_a_queue_are_charged_to_whoever_started_them() -> None:
+    """Who puts a job in cannot be known: where each pays, the job opens a block, or goes to an executor."""
+    jobs: queue.Queue[bool] = queue.Queue()
+    seen: list[str] = []
+
+    def work() -> None:
+        while jobs.get():
+            seen.append(ask())
+            jobs.task_done()
+
+    with budget("starter", limit=1):
+        worker = threading.Thread(target=work)
+        worker.start()
+    for name in ("alice", "ben"):
+        with budget(name, limit=1):
+            jobs.put(True)
+            jobs.join()
+    jobs.put(False)
+    worker.join()
+    assert seen == ["starter"] * 2
+
+
+def test_a_thread_is_left_as_it_was() -> None:
+    """Its ``run`` is its class's again, and it is freed when nobody holds on to it."""
+
+    class Own(threading.Thread):
+        pass
+
+    own: list[str] = []
+    patched = Own()
+    patched.run = lambda: own.append(ask())  # type: ignore[method-assign]  # as some libraries do
+    run = patched.run
+    with budget("alice", limit=1):
+        thread = Own(target=ask)
+        for each in (thread, patched):
+            each.start()
+            each.join()
+    assert "run" not in vars(thread)
+    assert patched.run is run
+    assert own == ["alice"]
+    reference = weakref.ref(thread)
+    del thread, each
+    gc.disable()
+    try:
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_a_bare_thread_is_started_and_refused_as_without_us() -> None:
+    with budget("alice", limit=1):
+        with pytest.raises(TypeError):
+            _thread.start_new_thread()  # type: ignore[call-overload]  # that is the point
+        with pytest.raises(TypeError, match="callable"):
+            _thread.start_new_thread(3, ())  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(TypeError, match="tuple"):
+            _thread.start_new_thread(ask, [])  # type: ignore[arg-type]  # that is the point
 
 
 def test_two_blocks_in_two_threads_never_see_each_other(store: MemoryStore) -> None:

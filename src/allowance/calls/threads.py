@@ -1,7 +1,8 @@
 """Budgets that follow work into threads (plain ones, executors, pools) and rightly into tasks.
 
 A context variable alone does not reach a thread. These functions are wrapped, for one variable:
-``Thread.start`` (the thread runs under the budgets of whoever starts it), ``ThreadPoolExecutor.submit`` and
+``Thread.start`` and ``_thread.start_new_thread`` (the thread runs under the budgets of whoever starts it; of
+the latter only what is called by that name), ``ThreadPoolExecutor.submit`` and
 the like of ``multiprocessing.pool.ThreadPool`` (a job runs under the budgets of whoever submits it, not of
 whoever made the pool: none included; callbacks under those of whoever adds them), and
 ``anyio.to_thread.run_sync``, which runs in a copy of the caller's context: a block that a FastAPI
@@ -9,12 +10,12 @@ dependency opens there is carried back to the request. It is wrapped as allowanc
 first budget may be opened inside it. An asyncio task has the variable, but copied as it stands: a block in
 a generator that is suspended just now would leak into it, so ``create_task`` hands on what is in force.
 
-``_thread.start_new_thread`` carries nothing, and no other process is reached: what runs there opens a budget
-of its own, in a store that both share.
+No other process is reached: what runs there opens a budget of its own, in a store that both share.
 """
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures.thread
 import functools
 import itertools
@@ -44,6 +45,7 @@ def carry_budgets() -> None:
             return
         _done = True
     wrapt.wrap_function_wrapper(threading.Thread, "start", _start)
+    wrapt.wrap_function_wrapper(_thread, "start_new_thread", _start_new)
     wrapt.wrap_function_wrapper(concurrent.futures.ThreadPoolExecutor, "submit", _submit)
     wrapt.wrap_function_wrapper(concurrent.futures.Future, "add_done_callback", _send)
     wrapt.register_post_import_hook(_follow_pools, "multiprocessing.pool")
@@ -54,13 +56,26 @@ def carry_budgets() -> None:
 def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
     frames = frames_in_force()
     if frames and not thread.name.startswith("allowance") and not _is_worker(thread):
-        thread.run = functools.partial(_run, frames, thread.run)  # type: ignore[method-assign]  # one instance's
+        run = functools.partial(_run, frames, thread, vars(thread).get("run"))
+        thread.run = run  # type: ignore[method-assign]  # one instance's
     return start(*args, **kwargs)
 
 
-def _run(frames: tuple[Frame, ...], run: Callable[[], None]) -> None:
+def _run(frames: tuple[Frame, ...], thread: threading.Thread, own: Callable[[], None] | None) -> None:
+    # As the instance was: else it and its frames would keep each other alive.
+    if own is None:
+        vars(thread).pop("run", None)
+    else:
+        thread.run = own  # type: ignore[method-assign]  # as above
     replace_stack(frames)
-    run()
+    thread.run()
+
+
+def _start_new(start: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+    frames = frames_in_force()
+    if frames and args and callable(args[0]):
+        args = (functools.partial(_job, frames, args[0]), *args[1:])
+    return start(*args, **kwargs)
 
 
 def _is_worker(thread: threading.Thread) -> bool:
