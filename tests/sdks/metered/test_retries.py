@@ -119,7 +119,7 @@ def test_an_sdks_own_retries_are_one_call(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_retries_of_litellms_own_are_each_charged_for_what_they_did(
+async def test_retries_of_litellms_own_are_charged_for_what_they_did(
     way: str, provider: Provider, store: MemoryStore
 ) -> None:
     to = clients.litellm_kwargs(provider) | {"num_retries": 1}
