@@ -229,7 +229,7 @@ def test_what_has_no_output_to_cap_takes_no_cap(client: openai.OpenAI, recorder:
         ("https://openrouter.ai/api/v1", "openrouter"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "gemini"),
         ("https://europe-west1-aiplatform.googleapis.com/v1beta1/p", "vertex_ai"),
-        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock/us-east-1"),
         ("https://me.openai.azure.com/openai/v1", "azure"),
         ("https://me.services.ai.azure.com/openai/v1", "azure_ai"),
         ("https://notapi.openai.com.example/v1", None),
