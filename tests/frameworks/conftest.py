@@ -33,7 +33,9 @@ MODULES = {
 
 @pytest.fixture(autouse=True)
 def _installed(request: pytest.FixtureRequest) -> None:
-    module = MODULES[request.path.name]
+    module = MODULES.get(request.path.name)
+    if module is None:
+        return  # it looks for each framework by itself
     pytest.importorskip(module, reason=f"{module} is not here: pip install -e '.[test,frameworks]'")
 
 
