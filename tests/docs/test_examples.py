@@ -145,6 +145,16 @@ def test_a_short_budget_refuses_changes_or_is_given_more(tmp_path: Path) -> None
     assert "said 43 tokens, finish_reason='length'" in parts[4][2]
 
 
+def test_processes_that_share_a_file_share_a_budget(tmp_path: Path) -> None:
+    # Python 3.12 warns of every fork of a process with threads; the stand-in is one.
+    warnings = "error,ignore:This process:DeprecationWarning"
+    lines = [line.strip() for line in run("processes.py", tmp_path, PYTHONWARNINGS=warnings)]
+    ways = 2 if hasattr(os, "fork") else 1
+    assert [line for line in lines if "sent" in line] == ["sent 8, refused 16"] * ways
+    spent = [f"{user} spent $0.1000 of $0.1000" for user in ("alice", "ben")]
+    assert [line for line in lines if "spent" in line] == spent[:ways]
+
+
 def test_litellm_is_capped_in_three_ways(tmp_path: Path) -> None:
     pytest.importorskip("litellm")
     lines = [line.strip() for line in run("with_litellm.py", tmp_path)]
