@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -206,7 +206,7 @@ async def test_r12_an_exception_in_the_users_async_loop_is_unchanged(store: Memo
     mine = MineError()
 
     async def aread() -> None:
-        async with contextlib.aclosing(astreams(MESSAGES)) as chunks:
+        async with contextlib.aclosing(cast("Any", astreams(MESSAGES))) as chunks:
             async for _ in chunks:
                 raise mine
 

@@ -169,7 +169,12 @@ def in_a_timer(tell: Callable[[str], None]) -> None:
 
 def in_a_bare_thread(tell: Callable[[str], None]) -> None:
     done = threading.Event()
-    _thread.start_new_thread(lambda name, *, end: (tell(ask(name)), end.set()), ("x",), {"end": done})
+
+    def work(name: str, *, end: threading.Event) -> None:
+        tell(ask(name))
+        end.set()
+
+    _thread.start_new_thread(work, ("x",), {"end": done})
     assert done.wait(10)
 
 
@@ -229,11 +234,13 @@ def test_work_in_a_thread_is_charged_to_whoever_begins_it(
 def test_a_thread_that_is_begun_in_a_block_stays_charged_to_it_when_the_block_is_left() -> None:
     go = threading.Event()
     seen: list[str] = []
+
+    def work() -> None:
+        go.wait(10)
+        seen.append(ask())
+
     with budget("alice", limit=1):
-        threads = [
-            threading.Thread(target=lambda: (go.wait(10), seen.append(ask()))),
-            threading.Timer(0, lambda: (go.wait(10), seen.append(ask()))),
-        ]
+        threads = [threading.Thread(target=work), threading.Timer(0, work)]
         for thread in threads:
             thread.start()
     go.set()
@@ -296,9 +303,9 @@ def test_a_bare_thread_is_started_and_refused_as_without_us() -> None:
         with pytest.raises(TypeError):
             _thread.start_new_thread()  # type: ignore[call-overload]  # that is the point
         with pytest.raises(TypeError, match="callable"):
-            _thread.start_new_thread(3, ())  # type: ignore[arg-type]  # that is the point
+            _thread.start_new_thread(3, ())  # type: ignore[call-overload]  # that is the point
         with pytest.raises(TypeError, match="tuple"):
-            _thread.start_new_thread(ask, [])  # type: ignore[arg-type]  # that is the point
+            _thread.start_new_thread(ask, [])  # type: ignore[call-overload]  # that is the point
 
 
 def test_two_blocks_in_two_threads_never_see_each_other(store: MemoryStore) -> None:
