@@ -11,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from allowance import sdks
+from allowance.prices.data import shipped_data
+from allowance.sdks import hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -232,6 +234,8 @@ def test_what_has_no_output_to_cap_takes_no_cap(client: openai.OpenAI, recorder:
         ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock/us-east-1"),
         ("https://me.openai.azure.com/openai/v1", "azure"),
         ("https://me.services.ai.azure.com/openai/v1", "azure_ai"),
+        ("https://ai-gateway.vercel.sh/v1", "vercel_ai_gateway"),
+        ("https://api.inference.wandb.ai/v1", "wandb"),
         ("https://notapi.openai.com.example/v1", None),
         ("http://localhost:8000/v1", None),
         ("http://[::1]:8000/v1", None),
@@ -242,6 +246,11 @@ def test_the_host_tells_the_provider(url: str, provider: str | None, recorder: R
     with openai.OpenAI(api_key="k", base_url=url) as client, pytest.raises(RuntimeError, match="refused"):
         client.chat.completions.create(**CHAT)
     assert recorder.only.provider == provider
+
+
+def test_every_host_is_of_a_provider_whose_prices_are_known() -> None:
+    priced = {entry.get("provider") for entry in shipped_data().entries.values() if isinstance(entry, dict)}
+    assert {*hosts._HOSTS.values(), *hosts._DOMAINS.values()} <= priced
 
 
 @pytest.mark.parametrize("deployment", [None, "mine"])
