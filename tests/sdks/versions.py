@@ -35,7 +35,7 @@ TRIED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "boto3": (("1.38.0",), ("1.44.5",)),
     "mistralai": (("0.4.2", OLD_HTTPX), ("1.2.6",), ("1.9.1",), ("3.7.0",)),
     "ollama": (("0.3.0", OLD_HTTPX), ("0.4.0", OLD_HTTPX), ("0.6.3",)),
-    "cohere": (("4.57",), ("5.15.0",), ("5.16.0",), ("7.3.1",)),
+    "cohere": (("4.57",), ("5.15.0",), ("5.21.0",), ("7.3.1",)),
 }
 """Each version, and what else it needs to work at all."""
 

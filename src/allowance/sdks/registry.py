@@ -62,7 +62,7 @@ _SDKS = {
     "boto3": _Sdk("boto3", bedrock.POINTS, bedrock.NOT_METERED, "1.38", "1.44"),
     "mistralai": _Sdk("mistralai", mistralai.POINTS, mistralai.NOT_METERED, "1.2", "3.7"),
     "ollama": _Sdk("ollama", ollama.POINTS, ollama.NOT_METERED, "0.4", "0.6"),
-    "cohere": _Sdk("cohere", cohere.POINTS, cohere.NOT_METERED, "5.16", "7.3"),
+    "cohere": _Sdk("cohere", cohere.POINTS, cohere.NOT_METERED, "5.21", "7.3"),
 }
 """By the name of the distribution. ``python -m tests.sdks.versions`` tries the versions."""
 
