@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,10 +18,15 @@ SECOND, PAGE = 100_000, 1_000_000
 """Nano-dollars that whisper-1 and mistral-ocr-2505 cost by."""
 
 
+@cache
+def catalogue() -> Catalogue:
+    return Catalogue()
+
+
 def quoted(model: str, api: Api, **arguments: Any) -> Quote:
     request = read({"model": model, **arguments}, api=api)
     assert request is not None
-    price = Catalogue().find(model)
+    price = catalogue().find(model)
     return Quoting(vocabularies=Vocabularies(download=False)).quote(request, price)
 
 
@@ -55,7 +61,7 @@ def test_sound_in_a_chat_is_billed_by_its_tokens_alone() -> None:
     messages = [{"role": "user", "content": [sound]}]
     request = read({"model": "gpt-4o-transcribe", "messages": messages, "max_tokens": 1}, api="chat")
     assert request is not None
-    price = Catalogue().find("gpt-4o-transcribe")
+    price = catalogue().find("gpt-4o-transcribe")
     quote = Quoting(vocabularies=Vocabularies(download=False)).quote(request, price)
     assert quote.amount == quote.input_tokens * 2_500 + 10_000
 
@@ -67,3 +73,40 @@ def test_a_video_is_billed_by_its_seconds_and_its_size() -> None:
     assert quote.bound
     plain = quoted("vertex_ai/veo-3.1-generate-001", "video", prompt="a cat", config={"duration_seconds": 8})
     assert (plain.amount, plain.expected) == (8 * 600_000_000, 8 * 400_000_000)
+
+
+SAYS = [{"role": "user", "content": "hello there"}]
+ASKED: dict[str, tuple[Api, dict[str, Any]]] = {
+    "chat": ("chat", {"messages": SAYS, "max_tokens": 9}),
+    "responses": ("responses", {"input": "hello", "max_output_tokens": 9}),
+    "completion": ("completions", {"prompt": "hello", "max_tokens": 9}),
+    "embedding": ("embeddings", {"input": "hello"}),
+    "image_generation": ("images", {"prompt": "a cat"}),
+    "image_edit": ("images", {"prompt": "a cat"}),
+    "audio_speech": ("speech", {"input": "hello"}),
+    "audio_transcription": ("transcription", {"file": b"sound"}),
+    "ocr": ("ocr", {}),
+    "video_generation": ("video", {"prompt": "a cat"}),
+    "rerank": ("other", {"query": "hello", "documents": ["there"]}),
+}
+NOT_QUOTED = ("-commitment/", "lyria", "medlm")
+"""Capacity that is bought for months; music, billed by the piece; and a model billed by the character."""
+
+
+def test_r9_nothing_that_costs_is_quoted_at_nothing() -> None:
+    quoting = Quoting(vocabularies=Vocabularies(download=False))
+    seen = set()
+    for name, entry in catalogue().data.entries.items():
+        mode = entry.get("mode") if isinstance(entry, dict) else None
+        if mode not in ASKED or any(mark in name for mark in NOT_QUOTED):
+            continue
+        price = catalogue().find(name)
+        kind = (mode, frozenset(rate for rate, dollars in price.rates.items() if dollars))
+        if price.free or kind in seen:
+            continue
+        seen.add(kind)
+        api, arguments = ASKED[mode]
+        request = read({"model": name, **arguments}, api=api)
+        assert request is not None
+        assert quoting.quote(request, price, cheap=True).amount > 0, (name, price)
+    assert len(seen) > 50
