@@ -77,7 +77,7 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
             api=api,
             provider=provider if isinstance(provider, str) else None,
             with_cap=partial(_changed, names, args, kwargs) if api in _CAPPED else None,
-            with_model=lambda args, kwargs, model: _changed(names, args, kwargs, model, "model"),
+            with_model=partial(_with_model, names),
         )
 
     return read
@@ -86,6 +86,26 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
 def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
     parameters = inspect.signature(function).parameters.values()
     return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+
+
+def _with_model(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], model: str
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    to_one = any(given.get(name) for name in ("api_key", "api_base", "base_url"))
+    if to_one and not given.get("custom_llm_provider") and _vendor(model) != _vendor(str(given.get("model"))):
+        return None  # one vendor's key must not go to another
+    return _changed(names, args, kwargs, model, "model")
+
+
+def _vendor(model: str) -> str | None:
+    """Whom LiteLLM asks for a model; None where it does not know that either."""
+    litellm: Any = sys.modules.get("litellm")
+    prefix, slash, _ = model.partition("/")
+    if slash and prefix in getattr(litellm, "provider_list", ()):
+        return prefix
+    known = getattr(litellm, "model_cost", {}).get(model)
+    return known.get("litellm_provider") if isinstance(known, dict) else None
 
 
 def _changed(

@@ -278,3 +278,29 @@ async def test_an_async_downgrade_runs_in_the_same_deployment(
         await ASYNC[name](router)
     assert [call.body["model"] for call in provider.calls] == ["gpt-4o-mini"]
     assert books(store, "alice") == (MINI_CALL, 0)
+
+
+def test_a_downgrade_takes_no_vendors_key_to_another(
+    routed: Routed, provider: Provider, store: MemoryStore
+) -> None:
+    router = routed()
+    short = budget("alice", limit=usd(HELD - 1), on_exceeded=downgrade("anthropic/claude-haiku-4-5"))
+    with short, pytest.raises(BudgetExceededError):
+        router.completion(**SMART)
+    with short, pytest.raises(BudgetExceededError):
+        litellm.completion(**{**SMART, "model": "openai/gpt-4o"}, api_key="k", api_base=f"{provider.url}/v1")
+    assert provider.count == 0
+    with budget("alice", on_exceeded=downgrade("gpt-4o-mini")):  # by its bare name, it is of the same vendor
+        router.completion(**SMART)
+    assert [call.body["model"] for call in provider.calls] == ["gpt-4o-mini"]
+
+
+def test_without_a_key_in_the_call_a_downgrade_may_go_to_another_vendor(
+    provider: Provider, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "its-own")
+    monkeypatch.setenv("ANTHROPIC_API_BASE", provider.url)
+    with budget("alice", limit=usd(HELD - 1), on_exceeded=downgrade("anthropic/claude-haiku-4-5")):
+        litellm.completion(**{**SMART, "model": "openai/gpt-4o"})
+    assert provider.calls[0].headers["x-api-key"] == "its-own"
+    assert books(store, "alice") == (10 * 1_000 + 5 * 5_000, 0)
