@@ -191,10 +191,10 @@ async def test_an_async_tool_runner_is_charged_to_the_block_it_was_made_in(
 def test_a_tool_runner_is_refused_where_its_next_turn_does_not_fit(
     provider: Provider, store: MemoryStore
 ) -> None:
-    provider.then(**TURNS, output_tokens=50)
+    provider.then(**TURNS, input_tokens=700, output_tokens=50)
     with clients.anthropic_sync(provider) as client, budget("alice", limit="0.003"):
         runner = client.beta.messages.tool_runner(**CLAUDE, tools=[weather])
         with pytest.raises(BudgetExceededError):
             runner.until_done()
-    assert books(store, "alice") == (10 * SONNET_IN + 50 * SONNET_OUT, 0)
+    assert books(store, "alice") == (700 * SONNET_IN + 50 * SONNET_OUT, 0)
     assert provider.count == 1
