@@ -106,7 +106,7 @@ def test_the_clamp_policy_keeps_to_it_too(provider: Provider, gpt: openai.OpenAI
     assert list(store.holds()) == []
 
 
-@pytest.mark.parametrize("vendor", ["anthropic", "stream", "litellm"])
+@pytest.mark.parametrize("vendor", ["anthropic", "stream", "litellm", "litellm effort"])
 def test_claudes_cap_stays_above_what_its_thoughts_may_take(vendor: str, provider: Provider) -> None:
     with clients.anthropic_sync(provider) as claude:
 
@@ -118,7 +118,11 @@ def test_claudes_cap_stays_above_what_its_thoughts_may_take(vendor: str, provide
                     stream.get_final_message()
             else:
                 to = clients.litellm_kwargs(provider, "anthropic")
-                litellm.completion(**{**THOUGHT, "model": f"anthropic/{THOUGHT['model']}"}, **to)
+                asked = {**THOUGHT, "model": f"anthropic/{THOUGHT['model']}", **to}
+                if vendor == "litellm effort":
+                    del asked["thinking"]
+                    asked["reasoning_effort"] = "low"  # which LiteLLM writes as 1,024 tokens
+                litellm.completion(**asked)
 
         clamped(ask, (4096 - 1025) * SONNET_OUT)
         assert provider.calls[0].body["max_tokens"] == 1025

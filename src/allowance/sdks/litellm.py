@@ -67,6 +67,8 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
         if name.endswith("_stream"):
             arguments["stream"] = True
+        if arguments.get("reasoning_effort") is not None and arguments.get("thinking") is None:
+            arguments["thinking"] = _thinking(arguments)
         provider = kwargs.get("custom_llm_provider")
         return SdkCall(
             sdk="litellm",
@@ -81,6 +83,15 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
         )
 
     return read
+
+
+def _thinking(arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What LiteLLM asks of Claude in place of an effort: the cap must leave room for these thoughts."""
+    name = f"DEFAULT_REASONING_EFFORT_{str(arguments['reasoning_effort']).upper()}_THINKING_BUDGET"
+    tokens = getattr(sys.modules.get("litellm.constants"), name, None)
+    if not isinstance(tokens, int) or "claude" not in str(arguments.get("model")):
+        return None
+    return {"budget_tokens": max(tokens, 1024)}  # the least that Anthropic takes
 
 
 def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
