@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,10 @@ import pytest
 
 import allowance
 from allowance import Price, budget
-from allowance.calls import lifeline
 from allowance.stores.base import Store
 from allowance.stores.memory import MemoryStore
 from allowance.stores.sqlite import SQLiteStore
+from tests.calls.interrupting import interrupted, one_worker, settled
 from tests.calls.support import (
     CALL,
     CHAT,
@@ -32,67 +32,6 @@ from tests.calls.support import (
     lines,
 )
 from tests.provider import Provider, clients
-
-PATIENCE = 30
-"""Seconds after which a test gives up: a guard, not a measure."""
-
-
-class Interrupted:
-    """Awaits a coroutine, and interrupts it at its suspension number ``at``.
-
-    ``how``: ``"cancelled"`` while it waits, ``"late"``: cancelled when what it waited for has come, or
-    ``"closed"``: its coroutine is closed where it stands.
-
-    Attributes:
-        reached: whether there were so many suspensions.
-    """
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], at: int, how: str) -> None:
-        self.coroutine = coroutine
-        self.at = at
-        self.how = how
-        self.reached = False
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[], Any] = partial(self.coroutine.send, None)
-        for number in itertools.count():
-            try:
-                waited = step()
-            except StopIteration as stop:
-                return stop.value
-            here = number == self.at
-            self.reached = self.reached or here
-            if here and self.how == "closed":
-                self.coroutine.close()
-                raise asyncio.CancelledError("closed")
-            if here and self.how == "cancelled":
-                task = asyncio.current_task()
-                assert task is not None
-                task.cancel("by the test")
-            try:
-                yield waited
-            except BaseException as error:  # it is the coroutine's
-                step = partial(self.coroutine.throw, error)
-            else:
-                late = here and self.how == "late"
-                step = partial(self.coroutine.throw, asyncio.CancelledError("by the test")) if late else step
-                if not late:
-                    step = partial(self.coroutine.send, None)
-
-
-async def interrupted(coroutine: Coroutine[Any, Any, Any], at: int, how: str) -> tuple[bool, Any]:
-    drive = Interrupted(coroutine, at, how)
-
-    async def main() -> Any:
-        return await drive
-
-    task = asyncio.create_task(main())
-    done, _ = await asyncio.wait([task], timeout=PATIENCE)
-    assert done, "it hangs"
-    if task.cancelled():
-        return drive.reached, asyncio.CancelledError
-    return drive.reached, task.exception()
-
 
 # -- the SDKs ----------------------------------------------------------------------------------------------
 
@@ -228,6 +167,12 @@ async def _now(value: Any) -> Any:
     return value
 
 
+@pytest.fixture(autouse=True)
+def _one_worker() -> Iterator[None]:
+    with one_worker():
+        yield
+
+
 @pytest.fixture
 def file(store: Store, tmp_path: Path) -> Iterator[SQLiteStore]:
     """The named budgets' store is a file, which is asked in worker threads."""
@@ -235,16 +180,6 @@ def file(store: Store, tmp_path: Path) -> Iterator[SQLiteStore]:
     allowance.configure(store=made, project=PROJECT, prices=PRICES)
     yield made
     made.close()
-
-
-async def settled(store: Store) -> None:
-    """Wait until nothing is held: what was interrupted is ended in other threads."""
-    for _ in range(PATIENCE * 500):
-        lifeline.drain()
-        if not list(store.holds()):
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError(f"left: {list(store.holds())}")
 
 
 WAYS = [(name, kind) for name in SDKS for kind in ("plain", "stream")]
