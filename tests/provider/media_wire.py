@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 def images(reply: Reply, body: Body) -> Body:
     """What is billed by the token says so; what is billed by the picture has no usage at all."""
     data = [{"b64_json": "aGk="} for _ in range(choices_of(body))]
-    usage = {
+    return {"created": CREATED, "data": data, **_image_usage(reply), **reply.extra}
+
+
+def images_stream(reply: Reply, _body: Body) -> Iterator[tuple[bool, Body]]:
+    look = {"b64_json": "aGk=", "created_at": CREATED, "size": "1024x1024", "quality": "low"}
+    look |= {"background": "opaque", "output_format": "png"}
+    for index in range(reply.chunks):
+        yield True, {"type": "image_generation.partial_image", "partial_image_index": index, **look}
+    yield False, {"type": "image_generation.completed", **look, **_image_usage(reply)}
+
+
+def _image_usage(reply: Reply) -> Body:
+    counts = {
         "input_tokens": reply.input_tokens,
         "input_tokens_details": {"text_tokens": reply.input_tokens, "image_tokens": 0},
         "output_tokens": reply.output_tokens,
         "output_tokens_details": {"text_tokens": 0, "image_tokens": reply.output_tokens},
         "total_tokens": reply.input_tokens + reply.output_tokens,
     }
-    return {"created": CREATED, "data": data, **({"usage": usage} if reply.usage else {}), **reply.extra}
+    return {"usage": counts} if reply.usage else {}
 
 
 def speech(_reply: Reply, _body: Body) -> bytes:

@@ -67,6 +67,7 @@ _STREAMED: dict[str, Any] = {
     "ollama-generate": ollama_wire.generate_stream,
     "completions": openai_wire.completions_stream,
     "responses": openai_wire.responses_stream,
+    "images": media_wire.images_stream,
     "transcriptions": media_wire.transcription_stream,
     "mistral-transcriptions": mistral_wire.transcription_stream,
     "messages": anthropic_wire.messages_stream,
@@ -86,6 +87,9 @@ _WIRES: dict[str, ModuleType] = {
     "ollama-embed": ollama_wire,
 }
 """Whose caps are written otherwise than OpenAI's."""
+
+_NAMED = ("responses", "messages", "images", "mistral-transcriptions")
+"""Whose events bear their names."""
 
 _ENDINGS = (
     ("/openai/v1/chat/completions", "groq"),
@@ -194,4 +198,4 @@ def lines(call: Call) -> Iterator[tuple[bool, bytes]]:
         return bedrock_wire.lines(events)
     if call.api.startswith("ollama") or call.api == "cohere-v1":
         return ((is_piece, json.dumps(event).encode() + b"\n") for is_piece, event in events)
-    return openai_wire.lines(events, named=call.api in ("responses", "messages", "mistral-transcriptions"))
+    return openai_wire.lines(events, named=call.api in _NAMED)

@@ -176,6 +176,7 @@ SDK = Sdk(
             lambda c: c.openai.images,
             (
                 Row("generate", lambda images: images.generate(**PICTURE), PICTURE_COST),
+                Row("generate stream", lambda images: images.generate(**PICTURE, stream=True), PICTURE_COST),
                 Row(
                     "create_variation",
                     lambda images: images.create_variation(model="dall-e-2", image=picture()),
