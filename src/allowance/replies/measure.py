@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,16 @@ def _wrapped(fields: View, deeper: int) -> Usage | None:
         inner = fields.get(name)
         if inner is not None and not callable(inner):
             return _measure(inner, deeper)
-    return None
+    response = fields.get("sdk_http_response")
+    return None if response is None else _measure(_unparsed(view(response).get("body")), deeper)
+
+
+def _unparsed(body: object) -> object:
+    """The JSON that google-genai hands out in place of a reply, where the user asked for it."""
+    try:
+        return json.loads(body) if isinstance(body, (str, bytes)) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _says_nothing(usage: Usage) -> bool:

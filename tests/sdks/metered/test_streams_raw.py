@@ -23,6 +23,8 @@ from tests.calls.support import (
     CALL,
     CHAT,
     CLAUDE,
+    GEMINI,
+    GEMINI_CALL,
     GPT_4O_IN,
     GPT_4O_OUT,
     MESSAGES,
@@ -32,6 +34,8 @@ from tests.calls.support import (
     usd,
 )
 from tests.provider import Provider, clients
+
+from . import every
 
 LLAMA: dict[str, Any] = {**CHAT, "model": "llama-3.3-70b-versatile"}
 LLAMA_CALL = 10 * 590 + 5 * 790
@@ -313,3 +317,13 @@ async def test_stop_ends_an_async_raw_body(provider: Provider, aeach: Clients, s
     (entry,) = lines(store, "alice")
     assert limit < entry.amount < limit + 400 * GPT_4O_OUT
     assert books(store, "alice") == (entry.amount, 0)
+
+
+def test_google_genais_raw_response(provider: Provider, store: MemoryStore) -> None:
+    config = {**GEMINI["config"], "should_return_http_response": True}
+    with every.gemini_sync(provider) as client, budget("alice", limit=1):
+        reply = client.models.generate_content(**{**GEMINI, "config": config})
+    assert reply.usage_metadata is None
+    assert json.loads(reply.sdk_http_response.body)["usageMetadata"]
+    assert books(store, "alice") == (GEMINI_CALL, 0)
+    assert not lines(store, "alice")[0].unconfirmed
