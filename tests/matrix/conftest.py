@@ -1,4 +1,4 @@
-"""One provider for the whole matrix, and the clients of all SDKs with it."""
+"""One provider for each file of the matrix, and the clients of all SDKs with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: other files close what LiteLLM keeps, each in its own loop
 def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
