@@ -195,6 +195,27 @@ assert type(sys.modules["ollama._client"]).__name__ == "module"
     )
 
 
+def test_a_module_that_a_finder_makes_lazy_stays_lazy_until_it_is_used(folder: Path) -> None:
+    (folder / "ollama/__init__.py").write_text("")
+    run(
+        folder,
+        """
+from importlib.machinery import PathFinder
+class Lazily:
+    def find_spec(self, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and name == "ollama._client":
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+sys.meta_path.insert(0, Lazily())
+sdks.instrument(recorder)
+import ollama._client
+assert type(sys.modules["ollama._client"]).__name__ == "_LazyModule"
+assert metered() == 1
+""",
+    )
+
+
 def test_what_finds_modules_and_their_files_is_as_before(folder: Path) -> None:
     run(
         folder,

@@ -165,6 +165,7 @@ def by_wrapt(original: Any, seen: list[int]) -> Any:
     """As OpenTelemetry and most tracers do."""
 
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        assert instance is not None or original.__name__ == "completion"  # which is no method
         seen.append(1)
         return wrapped(*args, **kwargs)
 

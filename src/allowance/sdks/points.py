@@ -122,7 +122,7 @@ class AttributePoint:
             raise MissingPointError(f"{self.module}.{self.name}")
         owner, attribute = place
         present = vars(owner)[attribute]
-        if self._takes is not None and self._takes not in signature(present).parameters:
+        if self._takes is not None and not _may_take(present, self._takes):
             raise MissingPointError(f"{self.module}.{self.name}({self._takes})")
         if not self._patched.has(present):
             self._patched.replace(
@@ -133,6 +133,12 @@ class AttributePoint:
 
     def undo(self) -> None:
         self._patched.undo()
+
+
+def _may_take(function: Any, name: str) -> bool:
+    """Whether a function has this parameter; one of any arguments is somebody's wrapper, and may have it."""
+    parameters = signature(function).parameters
+    return name in parameters or any(each.kind is each.VAR_POSITIONAL for each in parameters.values())
 
 
 def _find(module: ModuleType, name: str) -> tuple[type, str] | None:
