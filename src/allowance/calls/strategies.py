@@ -48,8 +48,10 @@ def downgrade(*models: str) -> Strategy:
 
     The call's ``model`` argument is replaced; the call is quoted and reserved anew, and charged as what
     ran. It works where the model comes from the call's own arguments (or from ``request=``, by them); where
-    ``budgeted(model=...)`` supplies it, or the URL of an Azure deployment fixes it, this does nothing. A
-    `clamp` that comes after it in a list shortens the call to the last of these models.
+    ``budgeted(model=...)`` supplies it, or the URL of an Azure deployment fixes it, this does nothing. Nor
+    does it go to another vendor's model with a body of Bedrock's ``invoke_model``, or with a LiteLLM call
+    that carries its own key or URL. A `clamp` that comes after it in a list shortens the call to the last of
+    these models.
 
     Args:
         models: names as the function or the SDK takes them, tried in this order.
@@ -74,11 +76,12 @@ def clamp(min_tokens: int = 1) -> Strategy:
 
     A larger cap that the call has becomes smaller; one that has none gets one. The reply then says that its
     length ended it (``finish_reason="length"``), as the vendor has it. It does nothing for calls that take no
-    cap: embeddings, pictures, and functions without such an argument.
+    cap: embeddings, pictures, and functions without such an argument. No call is capped lower than its vendor
+    takes: 16 tokens for OpenAI's Responses API, and more than ``budget_tokens`` where Claude thinks.
 
     Args:
-        min_tokens: how short a reply may become, in tokens; where less fits, the call stays refused. OpenAI's
-            Responses API takes no cap below 16, and one that ends a reasoning model's thoughts buys nothing.
+        min_tokens: how short a reply may become, in tokens; where less fits, the call stays refused. A cap
+            that ends a reasoning model's thoughts buys nothing.
 
     Raises:
         ConfigurationError: it is not a whole number above zero.
