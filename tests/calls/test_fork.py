@@ -154,3 +154,38 @@ def test_r13_an_open_stream_at_a_fork_is_charged_once(tmp_path: Path) -> None:
     assert [entry.amount for entry in lines(file, "alice")] == [CALL] * 4
     assert books(file, "alice") == (4 * CALL, 0)
     file.close()
+
+
+def test_r13_a_child_is_not_held_up_by_threads_that_it_has_not(tmp_path: Path) -> None:
+    path = str(tmp_path / "budgets.db")
+    code = (
+        SETUP.format(path=path, ways=())
+        + """
+    import signal, threading
+    from allowance.calls import books as rooms
+    from allowance.calls.books import default_books
+
+    books = default_books()
+    inside, leave = threading.Event(), threading.Event()
+
+    def busy():
+        with books._lock, books.quoting._history._lock, rooms._default_lock:
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    inside.wait()
+    if not (pid := os.fork()):
+        signal.alarm(20)  # instead of a hang
+        budgeted(user="alice", limit=1)(once)(MESSAGES)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    leave.set()
+    thread.join()
+    """
+    )
+    python(code, HOME=str(tmp_path))
+    file = SQLiteStore(path)
+    assert books(file, "alice") == (CALL, 0)
+    file.close()

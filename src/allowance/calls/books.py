@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from weakref import WeakSet
 
 from allowance.calls.ready import prepare
 from allowance.errors import ConfigurationError
@@ -76,6 +78,7 @@ class Books:
         self._open_store = open_store
         self._store: Store | None = None
         self._lock = threading.Lock()
+        _all.add(self)
 
     @property
     def store(self) -> Store:
@@ -89,6 +92,7 @@ class Books:
         return store
 
 
+_all: WeakSet[Books] = WeakSet()
 _make_default: Callable[[], Books] | None = None
 _default: Books | None = None
 _default_lock = threading.Lock()
@@ -116,3 +120,14 @@ def default_books() -> Books:
                     )
                 books = _default = _make_default()
     return books
+
+
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()  # a thread that is not in the child may have held it
+    for books in list(_all):
+        books._lock = threading.Lock()  # noqa: SLF001  # as above
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

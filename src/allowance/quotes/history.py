@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict, deque
 from typing import Final
+from weakref import WeakSet
 
 __all__ = ["OutputHistory"]
 
@@ -24,6 +26,7 @@ class OutputHistory:
     def __init__(self) -> None:
         self._models: OrderedDict[str, _Lengths] = OrderedDict()
         self._lock = threading.Lock()
+        _all.add(self)
 
     def observe(self, model: str, output_tokens: int) -> None:
         """Note the output tokens of one reply, reasoning included."""
@@ -60,3 +63,15 @@ class _Lengths:
             ranked = sorted(self._seen)
             self.likely = ranked[-(-len(ranked) * 95 // 100) - 1]
             self._new = 0
+
+
+_all: WeakSet[OutputHistory] = WeakSet()
+
+
+def _after_fork() -> None:
+    for history in list(_all):
+        history._lock = threading.Lock()  # noqa: SLF001  # a thread that is not in the child may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
