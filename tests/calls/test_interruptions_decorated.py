@@ -143,6 +143,7 @@ async def test_r12_an_interruption_at_every_await(way: str, how: str, ledger: St
     partly = way in ("an async generator", "a stream that is given more")
     await make("warm")
     charged: list[int] = []
+    error: object = None
     for at in itertools.count():
         user = f"user {at}"
         reached, error = await interrupted(_awaited(make(user)), at, how)
