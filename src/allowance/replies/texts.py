@@ -62,9 +62,7 @@ def _said(message: View) -> Iterator[str]:
         yield from _blocks(content, message)
     for name in ("reasoning_content", "reasoning", "thinking", "refusal", "tool_plan"):
         said = message.get(name)
-        if (
-            said is not None and (piece := text(said)) is not None
-        ):  # mostly there is none
+        if said is not None and (piece := text(said)) is not None:  # mostly there is none
             yield piece
             if name == "reasoning_content":
                 break  # some servers send the same reasoning under both names
