@@ -2,8 +2,8 @@
 
 Each type has a class of its own to stand for it, made when it is first needed: with the special methods
 that the type has, and no others. So ``hasattr``, ``iter``, ``with``, ``len``, ``bool``, ``==``, ``repr`` and
-``isinstance`` answer as the object itself would. Three things tell the two apart: ``type(x)`` itself, that
-it has ``__copy__``, and that a method it does otherwise has ``__wrapped__``.
+``isinstance`` answer as the object itself would. What tells the two apart: ``type(x)`` itself, that it has
+``__copy__`` and ``__slots__``, and that a method which it does otherwise is never a built-in one.
 """
 
 from __future__ import annotations

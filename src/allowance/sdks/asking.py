@@ -1,6 +1,6 @@
 """Asking a stream of OpenAI's for its usage, where the user did not: exact costs instead of counted ones.
 
-The API then sends one chunk more, which has no choices and the usage; `allowance.calls.follow` keeps it
+The API then sends one chunk more, which has no choices and the usage; `allowance.calls.streams` keeps it
 from the user. Servers that speak the same API may refuse the field: then the request is sent once more as
 the user wrote it, and this server and model are not asked again in this process.
 """
