@@ -113,7 +113,13 @@ SDK = Sdk(
                 Row("anthropic/", lambda c: c.other.completion(**SONNET), SONNET_CALL),
                 Row("anthropic/ stream", lambda c: c.other.completion(**SONNET, **ASKED), SONNET_CALL),
                 Row("gemini/", lambda c: c.other.completion(**GEMINI), GEMINI_CALL),
-                Row("gemini/ stream", lambda c: c.other.completion(**GEMINI, **ASKED), GEMINI_CALL),
+                # Sync alone: of the asynchronous one LiteLLM never closes the connection.
+                Row(
+                    "gemini/ stream",
+                    lambda c: c.other.completion(**GEMINI, **ASKED),
+                    GEMINI_CALL,
+                    colours=SYNC,
+                ),
             ),
         ),
         Endpoint(
