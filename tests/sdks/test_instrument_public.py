@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import openai
@@ -14,7 +16,7 @@ from allowance import BudgetExceededError, UnknownModelError, budget
 from allowance.sdks import standing
 from allowance.stores.memory import MemoryStore
 from tests.calls.conftest import store as store  # an automatic fixture, here too
-from tests.calls.support import CALL, CHAT, books, python
+from tests.calls.support import CALL, CHAT, books, key, python
 from tests.provider import Provider, clients
 
 
@@ -97,6 +99,23 @@ def test_a_subclass_that_overrides_the_patched_method_is_metered_once(
         assert mine.chat.completions.create(**CHAT).choices[0].message.content
     assert len(seen) == 1
     assert books(store, "alice") == (CALL, 0)
+
+
+def _cost_there(url: str) -> int:
+    allowance.configure(store="memory://")
+    with openai.OpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0) as client, budget(limit=1) as block:
+        client.chat.completions.create(**CHAT)
+    return int(block.cost * 10**9)
+
+
+def test_a_process_that_is_spawned_inside_a_block_meters_its_own_blocks(
+    provider: Provider, store: MemoryStore, client: openai.OpenAI
+) -> None:
+    """The function goes there pickled, out of an instrumented process."""
+    with budget("alice", limit=1), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(_cost_there, provider.url).result(timeout=60) == CALL
+    assert provider.count == 1
+    assert store.account(key("alice")) is None or books(store, "alice") == (0, 0)
 
 
 class Odd:
