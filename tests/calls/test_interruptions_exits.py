@@ -1,4 +1,4 @@
-"""Processes and threads that end in mid-call: what they held is charged at their end, or at its term. Once."""
+"""Processes and threads that end in mid-call: what they held is charged at their end or at its term, once."""
 
 from __future__ import annotations
 
