@@ -76,8 +76,8 @@ def looks(thing: Any) -> dict[str, Any]:
         "true": bool(thing),
         "equal": (thing == thing, thing == object(), hash(thing) == hash(thing) if kind.__hash__ else None),
         "generator": (inspect.isgenerator(thing), inspect.isasyncgen(thing), inspect.isawaitable(thing)),
-        "pickle": outcome(lambda: type(pickle.loads(pickle.dumps(thing)))),
-        "deepcopy": outcome(lambda: copy.deepcopy(thing).__class__),
+        "pickle": attempt(lambda: type(pickle.loads(pickle.dumps(thing)))),
+        "deepcopy": attempt(lambda: copy.deepcopy(thing).__class__),
         "copy": outcome(lambda: copy.copy(thing).__class__),
     }
 
@@ -92,6 +92,14 @@ def outcome(run: Callable[[], Any]) -> Any:
         return run()
     except Exception as error:
         return type(error), re.sub("0x[0-9a-f]+", "", str(error))
+
+
+def attempt(run: Callable[[], Any]) -> Any:
+    """None for what cannot be done; of the things within that forbid it, any may be met first."""
+    try:
+        return run()
+    except Exception:
+        return None
 
 
 REPLIES: dict[str, Callable[[Sdks], Any]] = {
