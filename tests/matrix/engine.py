@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import inspect
+import warnings
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, NamedTuple
@@ -63,6 +65,10 @@ class Bench:
         self._stack.close()
         self._runner.close()
         self.provider.close()
+        self._clients.clear()
+        with warnings.catch_warnings():  # LiteLLM's Router leaves connections to the collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     async def _aclose(self) -> None:
         await aclose_litellm()
