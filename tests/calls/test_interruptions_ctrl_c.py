@@ -112,7 +112,7 @@ PROGRAM = """
             except KeyboardInterrupt:
                 interrupted += 1
                 print("interrupted", flush=True)
-    client.chat.completions.create(**CHAT)
+        client.chat.completions.create(**CHAT)  # the next one works
     client.close()
     print("done", flush=True)
 """
