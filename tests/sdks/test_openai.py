@@ -265,6 +265,18 @@ def test_azure_is_metered_with_the_deployment_as_its_model(
     assert (recorder.only.provider, recorder.only.arguments["model"]) == ("azure", "mine")
 
 
+@pytest.mark.parametrize("body", [{}, {"model": None}])
+def test_a_client_of_a_deployment_names_the_model_where_the_call_does_not(
+    body: dict[str, Any], provider: Provider, recorder: Recorder
+) -> None:
+    with openai.AzureOpenAI(
+        api_key="k", api_version="1", azure_endpoint=provider.url, azure_deployment="mine"
+    ) as client:
+        client.post("/chat/completions", body={"messages": MESSAGES, **body}, cast_to=object)
+    assert provider.posts == ["/openai/deployments/mine/chat/completions"]
+    assert recorder.only.arguments["model"] == "mine"
+
+
 def test_a_path_with_a_deployment_names_the_model(client: openai.OpenAI, recorder: Recorder) -> None:
     client.post("/deployments/mine/chat/completions", body={"messages": MESSAGES}, cast_to=object)
     assert recorder.only.arguments["model"] == "mine"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "base_client_points"]
 
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+"""In the path of a request of Azure's, or in that of the client which sends it."""
 _CAPPED = frozenset({"chat", "completions", "responses", "messages"})
 
 
@@ -64,7 +66,7 @@ def base_client_points(
         for pattern, endpoint in patterns:
             if pattern.search(parts.path):
                 server = parts if parts.hostname else urlsplit(base_url)
-                deployment = re.search(r"/deployments/([^/]+)/", parts.path)
+                deployment = _DEPLOYMENT.search(parts.path) or _DEPLOYMENT.search(urlsplit(base_url).path)
                 return _Target(
                     endpoint.api, server.hostname or "", server.netloc, deployment[1] if deployment else None
                 )
@@ -125,8 +127,8 @@ def _arguments(options: Any, deployment: str | None, *, stream: bool) -> Mapping
         arguments.setdefault(name, content)
     if stream:
         arguments.setdefault("stream", True)
-    if deployment is not None:
-        arguments.setdefault("model", deployment)
+    if deployment is not None and arguments.get("model") is None:
+        arguments["model"] = deployment
     return arguments
 
 
