@@ -166,6 +166,8 @@ class Tally:
     def _note_usage(self, chunk: object, fields: View) -> None:
         usage, holder = _reported(fields)
         if usage is None:
+            usage, holder = _kept_back(chunk, fields), fields
+        if usage is None:
             return
         fresh = {name: value for name, value in as_dict(usage).items() if value is not None}
         if _is_langchain(fields, fresh):
@@ -237,9 +239,23 @@ def _bytes(text: str) -> int:
 
 
 def is_usage_alone(chunk: object) -> bool:
-    """Whether this is the chunk that an OpenAI stream has only where it was asked for its usage."""
+    """Whether this is the chunk that an OpenAI stream has only where it was asked for its usage.
+
+    It has no choices; LiteLLM's has one that says nothing.
+    """
     fields = view(chunk)
-    return fields.get("choices") == [] and fields.get("usage") is not None
+    choices = fields.get("choices")
+    if fields.get("usage") is None or not isinstance(choices, list):
+        return False
+    return all(_says_nothing(view(choice)) for choice in choices)
+
+
+def _says_nothing(choice: View) -> bool:
+    delta = choice.get("delta")
+    if choice.get("finish_reason") is not None or delta is None:
+        return False
+    fields = delta if isinstance(delta, dict) else vars(delta)
+    return all(value is None for value in fields.values())
 
 
 def unmark_usage(chunk: object) -> None:
@@ -279,6 +295,14 @@ def _reported(fields: View) -> tuple[Any, View]:
         names = ("prompt_eval_count", "eval_count")
         return {name: fields.get(name) for name in names}, fields
     return None, EMPTY
+
+
+def _kept_back(chunk: object, fields: View) -> Any:
+    """The usage that LiteLLM keeps to itself where it was not asked to show it, at a stream's last chunk."""
+    if not any(view(choice).get("finish_reason") is not None for choice in items(fields.get("choices"))):
+        return None
+    usage = hidden_params(chunk).get("usage")
+    return usage if usage is not None and view(usage).get("total_tokens") else None  # zeros: nobody counted
 
 
 def _is_langchain(fields: View, usage: dict[str, Any]) -> bool:

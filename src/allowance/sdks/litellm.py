@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls.sdk_call import SdkCall
+from allowance.sdks.asking import FIELD, Arguments, Asking, asks_nothing, refuses
 from allowance.sdks.points import CellPoint, Read
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ _FUNCTIONS: tuple[tuple[str, Api, tuple[str, ...]], ...] = (
 
 _ESSENTIAL = frozenset({"completion", "acompletion", "embedding", "aembedding"})
 
+_ASKED = frozenset({"openai", "azure"})
+"""Vendors, in LiteLLM's words, whose streams tell their usage only where they are asked to."""
+
 _CAPPED = frozenset({"chat", "completions", "responses", "messages"})
 
 
@@ -70,6 +74,7 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
         if arguments.get("reasoning_effort") is not None and arguments.get("thinking") is None:
             arguments["thinking"] = _thinking(arguments)
         provider = kwargs.get("custom_llm_provider")
+        asks = api == "chat" and bool(arguments.get("stream"))
         return SdkCall(
             sdk="litellm",
             function=function,
@@ -80,6 +85,7 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
             provider=provider if isinstance(provider, str) else None,
             with_cap=partial(_changed, names, args, kwargs) if api in _CAPPED else None,
             with_model=partial(_with_model, names),
+            asking=_asking(function, names, arguments) if asks else None,
         )
 
     return read
@@ -92,6 +98,25 @@ def _thinking(arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not isinstance(tokens, int) or "claude" not in str(arguments.get("model")):
         return None
     return {"budget_tokens": max(tokens, 1024)}  # the least that Anthropic takes
+
+
+def _asking(
+    function: Callable[..., Any], names: tuple[str, ...], arguments: Mapping[str, Any]
+) -> Asking | None:
+    """What asks for a stream's usage; of vendors with an API of their own LiteLLM has it anyway."""
+    model = str(arguments.get("model"))
+    vendor = str(arguments.get("custom_llm_provider") or _vendor(model))
+    server = arguments.get("api_base") or arguments.get("base_url")
+    target = (f"litellm {vendor} {server}", model)
+    if vendor not in _ASKED or not asks_nothing(arguments) or refuses(target):
+        return None
+    return Asking(function, partial(_put_asking, names), target, known=vendor == "openai" and not server)
+
+
+def _put_asking(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    given[FIELD] = {**(given.get(FIELD) or {}), "include_usage": True}
+    return args[len(names) :], given
 
 
 def _positional(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ DIFFERENT = {
     "has __slots__": "that class has slots, whatever the SDK's own has",
     "module": "generators have none, and that class has the one of their type",
     "methods of generators": "are built in, and those that a followed one has are not",
+    "values": "LiteLLM's stream says in `stream_options` that it was asked for its usage: `stream_usage=`",
 }
 FOLLOWED = {"type", "has __copy__"}
 SLOTTED = {*FOLLOWED, "has __slots__"}
@@ -292,7 +293,7 @@ STREAMS: dict[str, tuple[Any, Ask, set[str]]] = {
     "litellm": (
         every.litellm_sync,
         lambda c, provider: through_litellm(c, provider, stream=True),
-        SLOTTED,
+        {*SLOTTED, "values"},
     ),
     "mistralai": (every.mistral_sync, lambda c, _: c.chat.stream(**MISTRAL), FOLLOWED),
     "cohere": (every.cohere_sync, lambda c, _: c.chat_stream(**COMMAND), set()),
@@ -365,7 +366,7 @@ ASTREAMS: dict[str, tuple[Any, Ask, set[str]]] = {
     "litellm": (
         every.litellm_async,
         lambda c, provider: c.acompletion(**CHAT, **clients.litellm_kwargs(provider), stream=True),
-        SLOTTED,
+        {*SLOTTED, "values"},
     ),
     "mistralai": (every.mistral_async, lambda c, _: c.chat.stream_async(**MISTRAL), FOLLOWED),
     "cohere": (every.cohere_async, lambda c, _: c.chat_stream(**COMMAND), set()),
