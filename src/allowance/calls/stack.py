@@ -38,6 +38,7 @@ __all__ = [
     "carried_context",
     "enclosing_books",
     "enter",
+    "frames_for_threads",
     "frames_in_force",
     "owning_generator",
     "push",
@@ -66,6 +67,7 @@ class Frame:
         tags: words that the entries of its calls bear.
         on_overrun: ``"stop"`` where a stream that this budget does not cover any more is to be stopped.
         on_exceeded: what is tried for its calls where a budget is short; None: nothing.
+        reading: True for a layer whose reply is read as a stream.
     """
 
     __slots__ = (
@@ -84,6 +86,7 @@ class Frame:
         "on_overrun",
         "open_inner",
         "payer",
+        "reading",
         "tags",
         "warn_at",
     )
@@ -111,6 +114,7 @@ class Frame:
         self.on_exceeded = on_exceeded
         self.layer = layer
         self.on_overrun = on_overrun
+        self.reading = False
         self.charge: weakref.ref[Charge] | None = None
         self.open_inner = 0
         self.charged_inner = 0
@@ -123,6 +127,16 @@ class Frame:
         """Count what a call charged through this frame; corrections may be negative."""
         with _counting:
             self.cost += nanos
+
+    def over(self) -> None:
+        """Note that this SDK's call has come to its end, though what it began may go on.
+
+        LiteLLM runs users' callbacks in tasks that a stream's last step begins: a call that is made there
+        is one of its own, and takes over no hold.
+        """
+        if self.layer:
+            self.layer = False
+            self.charge = None
 
     def inner_began(self) -> None:
         """Note that a metered call inside this frame was admitted."""
@@ -214,6 +228,16 @@ def frames_in_force() -> tuple[Frame, ...]:
         if frame.closed or frame.generator is not None:
             return tuple(frame for frame in frames if _in_force(frame))
     return frames
+
+
+def frames_for_threads() -> tuple[Frame, ...]:
+    """The frames that apply to work which is begun here and done in another thread.
+
+    A stream's request is out when it is read: what LiteLLM gives to threads then are the user's callbacks,
+    whose calls are calls of their own.
+    """
+    frames = frames_in_force()
+    return frames[:-1] if frames and frames[-1].reading else frames
 
 
 def _entered_elsewhere(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -73,6 +73,7 @@ class Stream(StandIn):
         self._self_looked = False
         self._self_response: Any = None
         call.watch = watch(call)
+        call.frame.reading = call.frame.layer
 
     def __getattr__(self, name: str) -> Any:
         return super().__getattr__(name) if name != "response" else self._self_its_response()
@@ -116,9 +117,11 @@ class Stream(StandIn):
         try:
             chunk = step(*args)
         except StopIteration:
+            call.frame.over()
             call.stream_ended(complete=True)
             raise
         except BaseException as error:
+            call.frame.over()
             call.stream_failed(error, handling)
             raise
         finally:
@@ -182,9 +185,11 @@ class Stream(StandIn):
         try:
             chunk = await step(*args)
         except StopAsyncIteration:
+            call.frame.over()
             await call.aend(partial(call.stream_ended, complete=True))
             raise
         except BaseException as error:
+            call.frame.over()
             await call.aend(partial(call.stream_failed, error, handling))
             raise
         finally:

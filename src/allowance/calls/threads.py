@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from allowance.calls.stack import Frame, frames_in_force, replace_stack, whole_stack
+from allowance.calls.stack import Frame, frames_for_threads, frames_in_force, replace_stack, whole_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +54,7 @@ def carry_budgets() -> None:
 
 
 def _start(start: Callable[..., Any], thread: threading.Thread, args: Any, kwargs: Any) -> Any:
-    frames = frames_in_force()
+    frames = frames_for_threads()
     if frames and not thread.name.startswith("allowance") and not _is_worker(thread):
         run = functools.partial(_run, frames, thread, vars(thread).get("run"))
         thread.run = run  # type: ignore[method-assign]  # one instance's
@@ -72,7 +72,7 @@ def _run(frames: tuple[Frame, ...], thread: threading.Thread, own: Callable[[], 
 
 
 def _start_new(start: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
-    frames = frames_in_force()
+    frames = frames_for_threads()
     if frames and args and callable(args[0]):
         args = (functools.partial(_job, frames, args[0]), *args[1:])
     return start(*args, **kwargs)
@@ -87,7 +87,7 @@ def _is_worker(thread: threading.Thread) -> bool:
 def _submit(submit: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
     if not args:
         return submit(*args, **kwargs)
-    return submit(_job, frames_in_force(), *args, **kwargs)
+    return submit(_job, frames_for_threads(), *args, **kwargs)
 
 
 def _job(frames: tuple[Frame, ...], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -110,7 +110,7 @@ _FUNCTIONS = frozenset({0, 3, 4, "func", "callback", "error_callback", "fn"})
 
 
 def _send(send: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
-    frames = frames_in_force()
+    frames = frames_for_threads()
 
     def carried(place: int | str, value: Any) -> Any:
         return value if value is None or place not in _FUNCTIONS else functools.partial(_job, frames, value)
@@ -122,9 +122,9 @@ def _send(send: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
 def _send_lazily(send: Callable[..., Any], pool: Any, args: Any, kwargs: Any) -> Any:
     # One of the pool's own threads reads the items: what is called for them is the sender's too.
     if len(args) > 1:
-        args = (args[0], _items(frames_in_force(), args[1]), *args[2:])
+        args = (args[0], _items(frames_for_threads(), args[1]), *args[2:])
     elif "iterable" in kwargs:
-        kwargs = {**kwargs, "iterable": _items(frames_in_force(), kwargs["iterable"])}
+        kwargs = {**kwargs, "iterable": _items(frames_for_threads(), kwargs["iterable"])}
     return _send(send, pool, args, kwargs)
 
 
