@@ -454,6 +454,31 @@ def test_what_the_callback_raises_goes_through(store: MemoryStore) -> None:
         asked(1, ask(no))(MESSAGES)
 
 
+async def test_a_call_that_the_callback_makes_itself_is_refused_without_asking(store: MemoryStore) -> None:
+    told: list[str] = []
+
+    def think(error: BudgetExceededError) -> bool:
+        told.append(error.user)
+        with pytest.raises(BudgetExceededError, match="'alice'"):
+            budgeted()(echo)(MESSAGES)  # what would we answer? by alice's budget, which is short
+        return True
+
+    async def athink(error: BudgetExceededError) -> bool:
+        await asyncio.sleep(0)
+        return think(error)
+
+    async def aecho(messages: Any, model: str = "gpt-4o", max_tokens: int = 50) -> Any:
+        return echo(messages, model, max_tokens)
+
+    with budget("alice", limit=usd(1), on_exceeded=ask(think)):
+        budgeted()(echo)(MESSAGES)
+        budgeted()(echo)(MESSAGES)  # nobody is being asked any more: it is asked again
+    async with budget("alice", on_exceeded=ask(athink)):
+        await budgeted()(aecho)(MESSAGES)
+    assert told == ["alice"] * 3
+    assert books(store, "alice") == (3 * CALL, 0)
+
+
 # -- several, kinds of functions, and blocks ---------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ own, and the store decides: what a strategy reckons with may be out of date, and
 from __future__ import annotations
 
 import inspect
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -119,8 +120,13 @@ class Shortage:
         return (yield from self.attempt(form))
 
     def ask(self, question: Callable[[BudgetExceededError], Any]) -> Generator[Step, Any, Any]:
-        """The answer of a function of the user's, which may be a coroutine function in async calls."""
-        return (yield Step(partial(question, self.error), partial(question, self.error)))
+        """The answer of a function of the user's, which may be a coroutine function in async calls.
+
+        None, and it is not called, where it is at work already: this call is one that it makes itself.
+        """
+        if any(one is question for one in _asked.get()):
+            return None
+        return (yield Step(partial(_ask, question, self.error), partial(_aask, question, self.error)))
 
     def extend(self, amount: int, reason: str) -> Generator[Step, Any, None]:
         """Top up the budget that refused."""
@@ -211,6 +217,31 @@ def _granted(site: Site, form: Form) -> Form:
     if capped is None:
         raise charge.not_cappable()
     return capped
+
+
+_asked: ContextVar[tuple[Callable[[BudgetExceededError], Any], ...]] = ContextVar(
+    "allowance_asked", default=()
+)
+"""The functions of the user's that are being asked here: what they call must not ask them again, for ever."""
+
+
+def _ask(question: Callable[[BudgetExceededError], Any], error: BudgetExceededError) -> Any:
+    before = _asked.get()
+    _asked.set((*before, question))
+    try:
+        return question(error)
+    finally:
+        _asked.set(before)
+
+
+async def _aask(question: Callable[[BudgetExceededError], Any], error: BudgetExceededError) -> Any:
+    before = _asked.get()
+    _asked.set((*before, question))
+    try:
+        answer = question(error)
+        return await answer if inspect.isawaitable(answer) else answer
+    finally:
+        _asked.set(before)
 
 
 def _in_force(call: Call) -> list[Strategy]:
