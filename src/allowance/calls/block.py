@@ -162,7 +162,7 @@ class budget:  # noqa: N801  # read as a phrase: with budget("alice"):
             lambda entry: id(entry[1]._frame) in here,
             lambda _: True,
         ):
-            for entry in reversed(self._entries):
+            for entry in reversed(tuple(self._entries)):  # other threads enter and leave meanwhile
                 if chosen(entry):
                     self._entries.remove(entry)
                     return entry[1]
