@@ -34,7 +34,9 @@ from tests.provider import Provider, clients
 
 STREAM: dict[str, Any] = {**CHAT, "stream": True}
 WITH_USAGE: dict[str, Any] = {**STREAM, "stream_options": {"include_usage": True}}
+RESPONSE: dict[str, Any] = {"model": "gpt-4o", "input": "hello there", "max_output_tokens": 50}
 INPUT = 9 * GPT_4O_IN
+RESPONSE_HELD = INPUT + 50 * GPT_4O_OUT
 TEXT_TOKENS = 7
 """What "Hello, how can I help?" counts."""
 COUNTED = INPUT + TEXT_TOKENS * GPT_4O_OUT
@@ -256,6 +258,31 @@ def test_a_plain_reply_without_usage_is_counted(
         gpt.chat.completions.create(**CHAT)
     (entry,) = lines(store, "alice")
     assert (entry.amount, entry.counted) == (COUNTED, True)
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_r12_a_response_in_the_background_is_charged_as_expected(
+    status: str, provider: Provider, gpt: openai.OpenAI, store: MemoryStore
+) -> None:
+    provider.reply(usage=False, text="", extra={"status": status, "output": [], "background": True})
+    with budget("alice", limit=1):
+        gpt.responses.create(**RESPONSE, background=True)
+    (entry,) = lines(store, "alice")
+    assert (entry.amount, entry.unconfirmed) == (RESPONSE_HELD, True)
+
+
+def test_r12_a_stream_that_is_left_to_run_in_the_background_is_charged_as_expected(
+    provider: Provider, gpt: openai.OpenAI, store: MemoryStore
+) -> None:
+    provider.reply(extra={"background": True})
+    with budget("alice", limit=1):
+        list(gpt.responses.create(**RESPONSE, background=True, stream=True))
+        with gpt.responses.create(**RESPONSE, background=True, stream=True) as left:
+            next(left)
+    assert [(entry.amount, entry.unconfirmed) for entry in lines(store, "alice")] == [
+        (CALL, False),
+        (RESPONSE_HELD, True),
+    ]
 
 
 def test_close_exit_and_collection_charge_what_was_seen(

@@ -21,7 +21,7 @@ from allowance.calls.ids import made_here, owner
 from allowance.calls.settled import remember, remember_id
 from allowance.calls.stack import frames_in_force, push, suspend
 from allowance.errors import ConfigurationError
-from allowance.replies import Usage, cached_reply, is_usage_alone, measure, texts_of, unmark_usage
+from allowance.replies import Usage, cached_reply, is_pending, is_usage_alone, measure, texts_of, unmark_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +216,7 @@ class Call:
             charge.release("the reply came from a cache")
             remember(reply, charge.payees(), None)
         else:
-            usage = measure(reply) or self._counted(texts_of(reply))
+            usage = measure(reply) or self._counted(None if is_pending(reply) else texts_of(reply))
             if usage is None:
                 charge.settle_expected("the reply carries neither usage nor text")
             else:
@@ -252,7 +252,7 @@ class Call:
             charge.release("its stream was never begun")
         else:
             usage = None if tally is None else tally.usage()
-            if usage is None and self._billed_by_length():
+            if usage is None and (self._billed_by_length() or (tally is not None and tally.background)):
                 charge.settle_expected("its stream did not come to its end")
             else:
                 usage = usage or self._seen()

@@ -10,7 +10,16 @@ from typing import Any
 
 from allowance.replies.fields import view
 
-__all__ = ["body_of", "closings", "is_manager", "is_raw", "is_stream", "is_whole", "member_stream"]
+__all__ = [
+    "body_of",
+    "closings",
+    "is_manager",
+    "is_pending",
+    "is_raw",
+    "is_stream",
+    "is_whole",
+    "member_stream",
+]
 
 _NEVER = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, io.IOBase)
 
@@ -38,6 +47,12 @@ def is_stream(result: object) -> bool:
 def _is_cursor(kind: type) -> bool:
     # PEP 249: a database's cursor iterates too, and what it gives is no model's reply.
     return hasattr(kind, "execute") and hasattr(kind, "fetchone")
+
+
+def is_pending(reply: object) -> bool:
+    """Whether a reply is but the promise of one: OpenAI's ``background=True``, which runs on without us."""
+    fields = view(reply)
+    return fields.get("object") == "response" and fields.get("status") in ("queued", "in_progress")
 
 
 def is_manager(result: object) -> bool:

@@ -55,6 +55,7 @@ class Tally:
     Not thread-safe: a stream has one consumer at a time.
 
     Attributes:
+        background: True where the provider goes on with the reply, whether it is read or not.
         finished: True once the provider has said that the reply is complete, or `end` was called.
         model: the model that the stream named, or None.
         size: bytes of the text seen so far.
@@ -72,6 +73,7 @@ class Tally:
         "_sum",
         "_texts",
         "_usage",
+        "background",
         "ended",
         "finished",
         "model",
@@ -82,6 +84,7 @@ class Tally:
     )
 
     def __init__(self) -> None:
+        self.background = False
         self.finished = False
         self.ended = 0
         self.model: str | None = None
@@ -116,6 +119,7 @@ class Tally:
             self.model = model_of(chunk)
             if self.model is not None:
                 self.reply_id = reply_id(chunk)
+                self.background = view(fields.get("response")).get("background") is True
         self._note_usage(chunk, fields)
         if not self.finished:
             self.finished = self._is_last(fields)
