@@ -129,8 +129,8 @@ def ask(
     What is granted is added to the limit of the budget that refused, as `BudgetManager.add_budget` does: to
     the end of its window, or for good where that never ends; the grant is for the budget and not for this
     one call. To the process's cap it is added too: ``allowance.max_budget`` then says the sum. Where another
-    budget refuses next, the callback is asked about that one; about the same one it is asked once. A call that
-    the callback makes itself, by budgets that do not cover it, is refused without asking.
+    budget refuses next, the callback is asked about that one; about the same one it is asked once. A call
+    that the callback makes itself, by budgets that do not cover it, is refused without asking.
 
     Args:
         callback: gets the refusal, with all its figures. It gives the US dollars to add, True for as much
