@@ -85,6 +85,25 @@ def test_it_is_loaded_once_by_many_threads() -> None:
     assert loads == [1]
 
 
+def test_what_interrupts_the_load_may_ask_for_a_price_itself() -> None:
+    """A signal's handler or a finalizer that makes a call stands above the load, in the same thread."""
+    prices: list[Price] = []
+
+    def load() -> PriceData:
+        if not interrupted:
+            interrupted.append(True)
+            prices.append(catalogue.find("m"))
+        return PriceData(as_of="", sources=(), entries={"m": {"input": "1"}})
+
+    interrupted: list[bool] = []
+    catalogue = Catalogue(load)
+    thread = threading.Thread(target=lambda: prices.append(catalogue.find("m")), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [price.input for price in prices] == [Price(input="1").input] * 2
+
+
 def test_r10_what_an_unknown_model_costs_is_the_users_choice() -> None:
     catalogue = small(m={"input": "1"})
     with pytest.raises(UnknownModelError):

@@ -137,6 +137,26 @@ def test_many_threads_load_a_vocabulary_once(monkeypatch: pytest.MonkeyPatch) ->
     assert found[0] is not None
 
 
+def test_what_interrupts_the_load_may_count_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's handler or a finalizer that makes a call stands above the load, in the same thread."""
+    found: list[object] = []
+    vocabularies = Vocabularies(download=False)
+    find = vocabularies._find
+
+    def interrupted(name: str) -> None:
+        monkeypatch.setattr(vocabularies, "_find", find)
+        found.append(vocabularies.get(name))
+        find(name)
+
+    monkeypatch.setattr(vocabularies, "_find", interrupted)
+    thread = threading.Thread(target=lambda: found.append(vocabularies.get(NAME)), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(found) == 2
+    assert None not in found
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_finds_its_own_lock_and_starts_afresh(nowhere: None) -> None:

@@ -47,7 +47,7 @@ class Catalogue:
     ) -> None:
         self._load = load or shipped_data
         self._data: PriceData | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler or a finalizer may ask while it is being loaded
         own = read_overrides(overrides) if overrides is not None else {}
         self._own = {name.strip().lower(): price for name, price in own.items()}
         self._patterns = [(name, price) for name, price in self._own.items() if set(name) & set("*?[")]

@@ -117,7 +117,7 @@ class Vocabularies:
         self._fetch = fetch or _fetch
         self._loaded: dict[str, tiktoken.Encoding] = {}
         self._missing: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler or a finalizer may ask while one is being loaded
         if hasattr(os, "register_at_fork"):
             forget = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: _call(forget))
@@ -176,7 +176,7 @@ class Vocabularies:
 
     def _after_fork(self) -> None:
         # The parent's download thread and the owner of its lock do not live in the child.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._missing.clear()
 
 
