@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from allowance.errors import StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.records import AccountKey, Declaration, Posting, Scope
 from allowance.stores.sqlite import SQLiteStore
@@ -59,6 +60,26 @@ class Desk:
         while len(self.batches._queue) != length:
             assert time.monotonic() < deadline
             time.sleep(0.001)
+
+
+def test_a_handler_that_interrupts_the_committing_thread_is_refused_and_does_not_wait_for_ever() -> None:
+    desk = Desk()
+    inner: list[BaseException] = []
+
+    def interrupted() -> int:
+        try:  # as a signal's handler does, or a finalizer, which makes a call just then
+            desk.batches.run(Operation(lambda: 0))
+        except StoreUnavailableError as error:
+            inner.append(error)
+        return 1
+
+    desk.gate.release(2)
+    thread, outcomes = desk.start(interrupted)
+    thread.join(10)
+    assert outcomes == [1]
+    assert "signal's handler" in str(inner[0])
+    assert desk.batches.run(Operation(lambda: 2)) == 2
+    assert not desk.batches._inside
 
 
 def test_whoever_comes_meanwhile_shares_the_next_commit() -> None:

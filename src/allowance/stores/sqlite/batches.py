@@ -55,9 +55,28 @@ class Batches:
         self._mutex = threading.Lock()
         self._queue: deque[Operation] = deque()
         self._busy = False
+        self._inside: set[int] = set()  # the threads that are in `run`
 
     def run(self, operation: Operation) -> Any:
-        """Have it done, in this thread or in another; its outcome."""
+        """Have it done, in this thread or in another; its outcome.
+
+        Raises:
+            StoreUnavailableError: this thread is in here already, interrupted by a signal's handler or by a
+                finalizer that asks in its turn: each would wait for the other.
+        """
+        thread = threading.get_ident()
+        if thread in self._inside:
+            raise StoreUnavailableError(
+                "A signal's handler or a finalizer asked the store while this same thread was using it, and "
+                "would have waited for ever. Nothing was changed; ask from another thread, or afterwards."
+            )
+        try:
+            self._inside.add(thread)
+            return self._run(operation)
+        finally:
+            self._inside.discard(thread)
+
+    def _run(self, operation: Operation) -> Any:
         # A Ctrl-C comes where a call returns or a function begins. What follows ``del self._queue[0]``
         # calls nothing until it is safe, and is written out here: else others would wait for ever.
         leading = False
