@@ -99,6 +99,32 @@ def test_stop_closes_the_stream_and_charges_what_was_seen(gpt: openai.OpenAI, st
     ]
 
 
+def test_the_stopped_streams_own_hold_does_not_stand_in_its_way(
+    gpt: openai.OpenAI, store: MemoryStore
+) -> None:
+    limit = usd(INPUT + 2_000 * GPT_4O_OUT)
+    with budget("alice", limit=limit, on_overrun="stop"):
+        with pytest.raises(BudgetExceededError) as stopped:
+            list(gpt.chat.completions.create(**UNCAPPED))
+    error = stopped.value
+    assert (error.spent, error.held, error.temporary) == (0, 0, False)
+    assert error.projected > error.remaining == limit
+    assert "open calls" not in str(error)
+
+
+def test_a_stream_that_is_stopped_by_other_calls_says_so(gpt: openai.OpenAI, store: MemoryStore) -> None:
+    held = INPUT + 500 * GPT_4O_OUT
+    limit = usd(held + INPUT + 2_000 * GPT_4O_OUT)
+    with budget("alice", limit=limit, on_overrun="stop"):
+        other = gpt.chat.completions.create(**UNCAPPED, max_tokens=500)
+        with pytest.raises(BudgetExceededError) as stopped:
+            list(gpt.chat.completions.create(**UNCAPPED))
+        other.close()
+    error = stopped.value
+    assert (error.spent, error.held, error.temporary) == (0, usd(held), True)
+    assert error.remaining < error.projected < limit
+
+
 async def test_stop_through_async_streams_and_a_store_that_does_io(provider: Provider) -> None:
     provider.reply(text=WORDS, chunks=100, output_tokens=8_000)
     import allowance

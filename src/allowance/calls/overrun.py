@@ -20,6 +20,7 @@ from allowance.replies import Usage
 if TYPE_CHECKING:
     from allowance.calls.call import Call
     from allowance.calls.charge import Charge
+    from allowance.ledger.records import Denial
     from allowance.replies import Tally
     from allowance.requests import Request
 
@@ -133,7 +134,8 @@ class Watch:
             return True
         if self._stops and charge.quote is not None:
             remedy = "The stream was stopped; what was seen of it is charged."
-            self.error = refusal(denied, charge.quote, charge.call_id, remedy=remedy)
+            whole = _of_the_whole(denied, self._held)
+            self.error = refusal(whole, charge.quote, charge.call_id, remedy=remedy)
             charge.stopped(denied)
         return False
 
@@ -155,3 +157,14 @@ class Watch:
             input_tokens=known.input_tokens or self._input,
             output_tokens=max(known.output_tokens, self._counted),
         )
+
+
+def _of_the_whole(denied: Denial, own: int) -> Denial:
+    """The denial of more, as one of the whole call: what that holds already stands in nobody's way."""
+    account = denied.account
+    own = min(own, account.held)  # less, where the window has turned since it was sent
+    amount = denied.amount + own
+    fits_alone = account.spent + amount <= (account.limit or 0)
+    return denied._replace(
+        account=account._replace(held=account.held - own), amount=amount, temporary=fits_alone
+    )
