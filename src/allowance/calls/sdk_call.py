@@ -48,6 +48,7 @@ class SdkCall:
             changed.
         asking: stands in for ``function`` and asks for the usage of a stream; None where it comes anyway,
             or was asked for.
+        others: the arguments of what the SDK may send by itself in this call's place, where that fails.
     """
 
     sdk: str
@@ -62,6 +63,7 @@ class SdkCall:
         Callable[[tuple[Any, ...], dict[str, Any], str], tuple[tuple[Any, ...], dict[str, Any]] | None] | None
     ) = None
     asking: Asking | None = None
+    others: tuple[Mapping[str, Any], ...] = ()
 
 
 class Meter(Protocol):

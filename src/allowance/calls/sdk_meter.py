@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from allowance.calls import process
 from allowance.calls.books import default_books
 from allowance.calls.call import Call
+from allowance.calls.projecting import find_price
 from allowance.calls.shortage import Form, abegin, begin
 from allowance.calls.stack import Frame, carried_context, enclosing_books, frames_in_force
 from allowance.requests import Request, read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextvars import Context
 
+    from allowance.calls.books import Books
     from allowance.calls.sdk_call import Asking, SdkCall
 
 __all__ = ["SdkMeter"]
@@ -67,7 +72,7 @@ class _Site:
         sdk = self._sdk
         changed = self._put(form.args, form.kwargs, model)
         arguments = {**sdk.arguments, "model": model}
-        request = None if changed is None else read(arguments, api=sdk.api, provider=sdk.provider)
+        request = None if changed is None else _request(self.call.books, sdk, arguments)
         if changed is None or request is None or request.model != model:
             return None
         return Form(request, *changed)
@@ -93,14 +98,29 @@ class _Site:
 
 
 def _call(call: SdkCall) -> Call:
-    request = read(call.arguments, api=call.api, provider=call.provider)
+    books = enclosing_books() or default_books()
+    request = _request(books, call, call.arguments)
     if request is None:
         # Its body names no model (raw bytes, a run of an assistant): its cost is as unknown as an unknown
         # model's, and what that means is the policy's to say (R10).
         request = Request(
             "other", f"a call of {call.sdk} that names no model", unbounded=("nothing is known of it",)
         )
-    return Call(enclosing_books() or default_books(), Frame(layer=True), request)
+    return Call(books, Frame(layer=True), request)
+
+
+def _request(books: Books, call: SdkCall, arguments: Mapping[str, Any]) -> Request | None:
+    """What may be sent: of the call and what the SDK may put in its place, the dearest, for it must fit."""
+    request = read(arguments, api=call.api, provider=call.provider)
+    if request is None or not call.others:
+        return request
+    others = (read(each, api=call.api, provider=call.provider) for each in call.others)
+    return max((request, *(each for each in others if each is not None)), key=partial(_projected, books))
+
+
+def _projected(books: Books, request: Request) -> float:
+    price = find_price(books, request)
+    return inf if price is None else books.quoting.quote(request, price).amount  # unknown is not free (R10)
 
 
 def _asking(call: SdkCall, metered: Call) -> Asking | None:

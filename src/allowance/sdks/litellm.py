@@ -86,6 +86,7 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
             with_cap=partial(_changed, names, args, kwargs) if api in _CAPPED else None,
             with_model=partial(_with_model, names),
             asking=_asking(function, names, arguments) if asks else None,
+            others=_fallbacks(arguments) if api == "chat" else (),
         )
 
     return read
@@ -98,6 +99,15 @@ def _thinking(arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not isinstance(tokens, int) or "claude" not in str(arguments.get("model")):
         return None
     return {"budget_tokens": max(tokens, 1024)}  # the least that Anthropic takes
+
+
+def _fallbacks(arguments: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """What it sends where the model fails: beneath us, and it would swallow a refusal there."""
+    named = arguments.get("fallbacks")
+    if not isinstance(named, (list, tuple)):
+        return ()
+    changes = (each if isinstance(each, dict) else {"model": each} for each in named)
+    return tuple([{**arguments, **each} for each in changes])
 
 
 def _asking(

@@ -9,7 +9,7 @@ import litellm
 import pytest
 import tenacity
 
-from allowance import budget, budgeted
+from allowance import BudgetExceededError, UnknownModelError, budget, budgeted, downgrade
 from tests.calls.support import (
     CALL,
     CHAT,
@@ -21,6 +21,7 @@ from tests.calls.support import (
     SONNET_CALL,
     books,
     lines,
+    usd,
 )
 from tests.provider import Provider, clients
 
@@ -172,3 +173,46 @@ async def test_async_retries_are_each_charged_for_what_they_did(
     posted = lines(store, "alice")
     assert [entry.unconfirmed for entry in posted] == [True, False]
     assert [entry.amount for entry in posted] == [HELD, CALL]
+
+
+MINI: dict[str, Any] = {**CHAT, "model": "openai/gpt-4o-mini"}
+MINI_HELD = 9 * 150 + 50 * 600
+DEARER: dict[str, Any] = {
+    "a name": "openai/gpt-4o",
+    "arguments": {"model": "openai/gpt-4o", "max_tokens": 50},
+    "a higher cap": {"max_tokens": 5000},
+    "no price": "openai/nobody-knows-it",
+}
+
+
+@pytest.mark.parametrize("fallback", DEARER)
+async def test_r1_a_call_is_refused_where_what_litellm_falls_back_to_does_not_fit(
+    fallback: str, provider: Provider, store: MemoryStore
+) -> None:
+    provider.then(status=500)
+    with budget("alice", limit=usd(MINI_HELD)), pytest.raises((BudgetExceededError, UnknownModelError)):
+        await litellm.acompletion(
+            **MINI, **clients.litellm_kwargs(provider), fallbacks=["openai/gpt-4o-mini", DEARER[fallback]]
+        )
+    assert provider.count == 0
+    assert books(store, "alice") == (0, 0)
+
+
+@pytest.mark.parametrize(("fails", "cost"), [(False, 10 * 150 + 5 * 600), (True, CALL)])
+async def test_whichever_model_answers_is_charged_at_its_own_price(
+    fails: bool, cost: int, provider: Provider, store: MemoryStore
+) -> None:
+    if fails:
+        provider.then(status=500)
+    with budget("alice", limit=usd(HELD)):
+        await litellm.acompletion(**MINI, **clients.litellm_kwargs(provider), fallbacks=["openai/gpt-4o"])
+    assert provider.count == (2 if fails else 1)
+    assert books(store, "alice") == (cost, 0)
+
+
+async def test_no_downgrade_helps_where_a_fallback_does_not_fit(provider: Provider) -> None:
+    smaller = downgrade("openai/gpt-4o-mini")
+    asked = {**CHAT, **clients.litellm_kwargs(provider), "fallbacks": ["openai/gpt-4o"]}
+    with budget("alice", limit=usd(MINI_HELD), on_exceeded=smaller), pytest.raises(BudgetExceededError):
+        await litellm.acompletion(**asked)
+    assert provider.count == 0
