@@ -195,7 +195,8 @@ def test_r3_a_call_that_failed_settles_no_reply(gpt: openai.OpenAI, provider: Pr
 def test_r3_a_litellm_stream_that_was_put_together_again(provider: Provider) -> None:
     import litellm
 
-    for arguments in (WITH_USAGE, {**CHAT, "stream": True}):
+    of_claude = {**CHAT, "stream": True, "model": "anthropic/claude-sonnet-4-5"}
+    for arguments in (WITH_USAGE, {**CHAT, "stream": True}, of_claude):
         ask: Callable[..., Any] = budgeted(user="alice", limit=1)(litellm.completion)
         chunks = list(ask(**arguments, **clients.litellm_kwargs(provider)))
         built = litellm.stream_chunk_builder(chunks, messages=MESSAGES)
