@@ -86,6 +86,8 @@ def test_a_ctrl_c_at_every_place_of_a_call_on_a_file(tmp_path: Path) -> None:
         charged["once" if sure else "likely" if entries else "not"] += 1
     assert min(charged.values()) > 10
     file.close()
+    lifeline._lifeline.renew()  # forgets those whose end was broken off
+    assert not lifeline._lifeline.open
 
 
 PROGRAM = """
@@ -153,4 +155,41 @@ def test_a_ctrl_c_that_is_a_signal_in_the_midst_of_calls_over_http(
     assert spent >= CALL * sum(not entry.unconfirmed and not entry.counted for entry in entries)
     last = max(entries, key=lambda entry: entry.at)  # what went at its term was posted after it
     assert entries[0].amount == last.amount == CALL
+    file.close()
+
+
+class AlarmError(Exception):
+    """What a program's own handler of a signal raises."""
+
+
+def _alarm(*_: object) -> None:
+    raise AlarmError
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
+def test_r12_what_a_signals_handler_raises_in_the_midst_of_a_settle_goes_through(tmp_path: Path) -> None:
+    due = False
+
+    def clock() -> int:
+        nonlocal due
+        if due:
+            due = False
+            signal.raise_signal(signal.SIGUSR1)
+        return system_clock()
+
+    def call(messages: Any, model: str, max_tokens: int) -> Any:
+        nonlocal due
+        due = True
+        return reply()
+
+    file = SQLiteStore(tmp_path / "budgets.db", clock=clock)
+    allowance.configure(store=file, project=PROJECT)
+    before = signal.signal(signal.SIGUSR1, _alarm)
+    try:
+        with pytest.raises(AlarmError):
+            budgeted(user="alice", limit=1)(call)(MESSAGES, "gpt-4o", 50)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    lifeline.drain()
+    assert books(file, "alice") == (CALL, 0)
     file.close()

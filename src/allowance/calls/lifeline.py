@@ -94,10 +94,11 @@ class _Lifeline:
 
     def renew(self) -> None:
         holds: dict[tuple[Store, int], list[str]] = {}
-        for reference in list(self.open.values()):
+        for call_id, reference in list(self.open.items()):
             call = reference()
-            charge = None if call is None else call.charge
-            if charge is not None:
+            if call is None:
+                self.open.pop(call_id, None)  # an interrupt came between its end and `closed`
+            elif (charge := call.charge) is not None:
                 for store in charge.stores():
                     holds.setdefault((store, charge.books.policy.ttl), []).extend(charge.hold_ids())
         for (store, ttl), ids in holds.items():
