@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_METERED", "POINTS"]
 
-NOT_METERED = "its native route (LITELLM_RUST), batches, fine-tuning, assistants, realtime and web searches"
+NOT_METERED = (
+    "its native route (LITELLM_RUST), batches, fine-tuning, assistants, realtime and web searches; of what "
+    "completion(model_list=...) sends at once, all but one"
+)
 
 _FUNCTIONS: tuple[tuple[str, Api, tuple[str, ...]], ...] = (
     ("litellm.main", "chat", ("completion", "acompletion")),
@@ -71,6 +74,8 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
         if name.endswith("_stream"):
             arguments["stream"] = True
+        if api == "chat":
+            arguments["model"] = _meant(arguments.get("model"))
         if arguments.get("reasoning_effort") is not None and arguments.get("thinking") is None:
             arguments["thinking"] = _thinking(arguments)
         provider = kwargs.get("custom_llm_provider")
@@ -90,6 +95,12 @@ def _reader(name: str, api: Api, original: Callable[..., Any]) -> Read:
         )
 
     return read
+
+
+def _meant(model: object) -> object:
+    """The model that LiteLLM sends: the user may have given it a name of his own."""
+    aliases = getattr(sys.modules.get("litellm"), "model_alias_map", None)
+    return aliases.get(model, model) if isinstance(aliases, dict) and isinstance(model, str) else model
 
 
 def _thinking(arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
