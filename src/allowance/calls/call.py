@@ -258,8 +258,8 @@ class Call:
                 usage = usage or self._seen()
                 charge.settle(usage)
         if charge is not None and tally is not None:
-            # Who puts the chunks together counts for himself what we, or LiteLLM, kept from him.
-            withheld = tally.withheld or (self.asking is not None and self.asking.asked)
+            # Whoever puts the chunks together counts for himself what was kept from him.
+            withheld = self.asking is not None and self.asking.asked
             remember_id(tally.reply_id, charge.payees(), None if withheld else usage)
 
     def stream_failed(self, error: BaseException, handling: BaseException | None = None) -> None:

@@ -63,7 +63,6 @@ class Tally:
         reports: how many chunks reported usage.
         stated: the largest figure in what they reported; endless where there are figures of figures.
         reply_id: the id of the whole reply, which vendors give beside the model; or None.
-        withheld: whether LiteLLM had its usage and did not show it.
     """
 
     __slots__ = (
@@ -82,7 +81,6 @@ class Tally:
         "reports",
         "size",
         "stated",
-        "withheld",
     )
 
     def __init__(self) -> None:
@@ -94,7 +92,6 @@ class Tally:
         self.size = 0
         self.reports = 0
         self.stated = 0
-        self.withheld = False
         self._texts: list[str] = []
         self._usage: dict[str, Any] = {}
         self._envelope: dict[str, Any] = {}
@@ -174,9 +171,8 @@ class Tally:
         usage, holder = _reported(fields)
         if usage is None:
             usage, holder = _kept_back(chunk, fields), fields
-            if usage is None:
-                return
-            self.withheld = True
+        if usage is None:
+            return
         fresh = {name: value for name, value in as_dict(usage).items() if value is not None}
         if _is_langchain(fields, fresh):
             read = read_langchain(fields, fresh)
