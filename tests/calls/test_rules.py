@@ -275,6 +275,14 @@ def _ask(messages: Any, model: str = "gpt-4o", max_tokens: int = 50) -> Any:
     return reply()
 
 
+def test_the_remedy_names_what_the_call_has(client: openai.OpenAI, store: MemoryStore) -> None:
+    with budget("alice", limit="0.000000001"):
+        with pytest.raises(BudgetExceededError, match="lower its output cap, shorten its input, or raise"):
+            client.chat.completions.create(**CHAT)
+        with pytest.raises(BudgetExceededError, match="To send it, shorten its input, or raise"):
+            client.embeddings.create(model="text-embedding-3-small", input="hello there")
+
+
 def test_r7_a_denial_changes_nothing(store: MemoryStore) -> None:
     ask = budgeted(user="alice", limit=usd(HELD))(_ask)
     ask(MESSAGES)

@@ -107,6 +107,8 @@ def _remedy(account: Account, quote: Quote) -> str:
         raise_it = f"raise the limit of {account.key.name!r}"
     if not account.limit:
         return f"To send it, {raise_it}: at $0.00 it refuses all that costs."
-    shorter = "lower its output cap" if quote.capped else "give it an output cap (max_tokens)"
     note = f" {quote.note}" if quote.note else ""
+    if not quote.max_output_tokens:  # an embedding: nothing but its input costs
+        return f"To send it, shorten its input, or {raise_it}.{note}"
+    shorter = "lower its output cap" if quote.capped else "give it an output cap (max_tokens)"
     return f"To send it, {shorter}, shorten its input, or {raise_it}.{note}"
