@@ -58,36 +58,51 @@ def base_client_points(
     ``asks`` are the families whose streams report their usage only where they are asked to; ``managers``
     the classes, by module, that send a request when they are entered, beside those of raw responses.
     """
-    patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
+    read = _Reader(sdk, endpoints, provider, asks)
+    requests = tuple(
+        AttributePoint(module, name, partial(metered, read=read))
+        for name in ("SyncAPIClient.request", "AsyncAPIClient.request")
+    )
+    raw = module.replace("_base_client", "_response")
+    entered = (*managers, (raw, "ResponseContextManager"), (raw, "AsyncResponseContextManager"))
+    return (
+        *requests,
+        *(AttributePoint(at, f"{name}.__init__", carrying_request, essential=False) for at, name in entered),
+    )
 
-    @lru_cache(maxsize=512)
-    def target(url: str, base_url: str) -> _Target | None:
-        parts = urlsplit(url)
-        for pattern, endpoint in patterns:
-            if pattern.search(parts.path):
-                server = parts if parts.hostname else urlsplit(base_url)
-                deployment = _DEPLOYMENT.search(parts.path) or _DEPLOYMENT.search(urlsplit(base_url).path)
-                return _Target(
-                    endpoint.api, server.hostname or "", server.netloc, deployment[1] if deployment else None
-                )
-        return None
 
-    def read(
-        function: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+class _Reader:
+    """Reads the requests of one SDK's base clients: the `allowance.sdks.standing.Read` of its points."""
+
+    def __init__(
+        self,
+        sdk: str,
+        endpoints: tuple[Endpoint, ...],
+        provider: Callable[[Any, str], str | None],
+        asks: frozenset[Api],
+    ) -> None:
+        self._sdk = sdk
+        self._patterns = [(_pattern(endpoint.path), endpoint) for endpoint in endpoints]
+        self._provider = provider
+        self._asks = asks
+        self._target = lru_cache(maxsize=512)(self._find_target)
+
+    def __call__(
+        self, function: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> SdkCall | None:
         options = args[1] if len(args) > 1 else kwargs.get("options")
         if str(getattr(options, "method", "")).lower() != "post":
             return None
-        found = target(str(getattr(options, "url", "")), str(getattr(client, "base_url", "")))
+        found = self._target(str(getattr(options, "url", "")), str(getattr(client, "base_url", "")))
         if found is None:
             return None
-        served_by = provider(client, found.host)
+        served_by = self._provider(client, found.host)
         arguments = _arguments(options, found.deployment, stream=bool(kwargs.get("stream")))
         asking = None
-        if found.api in asks and arguments.get("stream"):
+        if found.api in self._asks and arguments.get("stream"):
             asking = asking_for(function, options, arguments, found.server, served_by)
         return SdkCall(
-            sdk=sdk,
+            sdk=self._sdk,
             function=function,
             args=args,
             kwargs=kwargs,
@@ -99,16 +114,17 @@ def base_client_points(
             asking=asking,
         )
 
-    requests = tuple(
-        AttributePoint(module, name, partial(metered, read=read))
-        for name in ("SyncAPIClient.request", "AsyncAPIClient.request")
-    )
-    raw = module.replace("_base_client", "_response")
-    entered = (*managers, (raw, "ResponseContextManager"), (raw, "AsyncResponseContextManager"))
-    return (
-        *requests,
-        *(AttributePoint(at, f"{name}.__init__", carrying_request, essential=False) for at, name in entered),
-    )
+    def _find_target(self, url: str, base_url: str) -> _Target | None:
+        """What a request to this URL is, of a client with that base URL; None where it costs nothing."""
+        parts = urlsplit(url)
+        for pattern, endpoint in self._patterns:
+            if pattern.search(parts.path):
+                server = parts if parts.hostname else urlsplit(base_url)
+                deployment = _DEPLOYMENT.search(parts.path) or _DEPLOYMENT.search(urlsplit(base_url).path)
+                return _Target(
+                    endpoint.api, server.hostname or "", server.netloc, deployment[1] if deployment else None
+                )
+        return None
 
 
 def _pattern(path: str) -> re.Pattern[str]:
