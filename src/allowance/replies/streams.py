@@ -132,12 +132,6 @@ class Tally:
         """The pieces of text, tool arguments and visible reasoning seen so far, in order."""
         return tuple(self._texts)
 
-    @property
-    def input_known(self) -> bool:
-        """True where the vendor has stated the exact input, final or not (Anthropic, Gemini)."""
-        known = self.known()
-        return known is not None and known.input_tokens > 0
-
     def usage(self) -> Usage | None:
         """The final usage, or None where the vendor has not given it (yet)."""
         return None if self._provisional or not self.finished else self.known()

@@ -177,11 +177,7 @@ class CellPoint:
             return
         replacement = stand_in(present, metered(present, self._read(present)), method=False)
         if cell is not None:
-            self._patched.replace(
-                lambda: cell.cell_contents,
-                lambda content: setattr(cell, "cell_contents", content),
-                replacement,
-            )
+            self._patched.replace(*_contents(cell), replacement)
             return
         for scope, name in _holders(present):
             self._patched.replace(*_binding(scope, name), replacement)
