@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from allowance.calls import lifeline
+
 SRC = Path(__file__).parents[1] / "src" / "allowance"
 
 LAYERS = (
@@ -151,3 +153,8 @@ print(sorted(heavy & {name.partition(".")[0] for name in loaded}))
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_the_rooms_where_a_finalizer_may_go_on_exist() -> None:
+    for room in lifeline._OPEN_ROOMS:
+        assert _is_module(room.removesuffix(".")), room

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allowance.sdks import coverage
+from allowance.sdks import coverage, registry
 from tests.matrix.row import Endpoint, Sdk
 from tests.matrix.rows import SDKS
+from tests.sdks.versions import TRIED
 
 README = Path(__file__).parents[2] / "README.md"
 HEAD = ["| package | calls | not covered |", "|---|---|---|"]
@@ -36,6 +37,16 @@ def test_the_table_of_the_readme_is_the_matrix() -> None:
     start = written.index(HEAD[0])
     end = next(number for number in range(start, len(written)) if not written[number].startswith("|"))
     assert written[start:end] == table(), "\n".join(table())
+
+
+def test_the_readme_names_the_versions_that_were_tried() -> None:
+    tried = [f"{name} {sdk.oldest} to {sdk.newest}" for name, sdk in registry._SDKS.items()]
+    said = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"Tested with {', '.join(tried[:-1])} and {tried[-1]}." in said
+    for name, sdk in registry._SDKS.items():
+        versions = {version for version, *_ in TRIED[name]}
+        for edge in (sdk.oldest, sdk.newest):
+            assert any(f"{version}.".startswith(f"{edge}.") for version in versions), (name, edge)
 
 
 def test_every_sdk_that_is_metered_is_in_the_matrix() -> None:

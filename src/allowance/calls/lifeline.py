@@ -41,7 +41,7 @@ _OPEN_ROOMS = (
     *("allowance.calls.shortage", "allowance.calls.standins", "allowance.calls.strategies"),
     *("allowance.calls.streams", "allowance.calls.threads", "allowance.sdks."),
 )
-"""Where the code of users and SDKs is run: no lock is held there."""
+"""Where the code of users and SDKs is run: no lock is held there. A test holds that these rooms exist."""
 
 MOST_RETRIES = 10_000
 """How many costs are kept for a store that is down; beyond it the oldest are given up, loudly."""
@@ -82,7 +82,8 @@ class _Lifeline:
         try:
             task()
         except BaseException:  # a hook may raise SystemExit, a store of the user's own anything: it goes on
-            log.exception("The lifeline could not %s; a hold that this leaves is charged at its term.", task)
+            what = getattr(task, "__name__", task)
+            log.exception("The lifeline could not %s; a hold that this leaves is charged at its term.", what)
 
     def work(self) -> None:
         while True:
