@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import allowance
-from allowance.errors import StoreUnavailableError
+from allowance.errors import BudgetExceededError, StoreUnavailableError
 from allowance.ledger.records import AccountKey, Entry
 from allowance.stores.base import Store
 from allowance.stores.memory import MemoryStore
@@ -132,6 +135,32 @@ class Flaky(MemoryStore):
     def account(self, key: AccountKey) -> Any:
         self._reach("account")
         return super().account(key)
+
+
+def race(call: Callable[[], Any], callers: int = 50) -> Counter[str]:
+    """Run it in so many plain threads that start at once; how many calls were sent, and how many refused."""
+    outcomes: list[str] = []
+    barrier = threading.Barrier(callers)
+
+    def run() -> None:
+        barrier.wait()
+        outcomes.append(outcome(call))
+
+    threads = [threading.Thread(target=run) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Counter(outcomes)
+
+
+def outcome(call: Callable[[], Any]) -> str:
+    """Make a call: it is sent or refused."""
+    try:
+        call()
+    except BudgetExceededError:
+        return "refused"
+    return "sent"
 
 
 def python(code: str, **environment: str) -> str:

@@ -22,36 +22,11 @@ import allowance
 from allowance import BudgetExceededError, budget, budgeted
 from allowance.stores.memory import MemoryStore
 from allowance.stores.sqlite import SQLiteStore
-from tests.calls.support import books, thousand_tokens, usd
+from tests.calls.support import books, outcome, race, thousand_tokens, usd
 from tests.provider import Provider, clients
 
 DIME = 100_000_000
 ANSWER = {"input_tokens": 1_000, "usage": "cap"}
-
-
-def _race(call: Callable[[], Any], callers: int = 50) -> Counter[str]:
-    """Run it in so many plain threads that start at once."""
-    outcomes: list[str] = []
-    barrier = threading.Barrier(callers)
-
-    def run() -> None:
-        barrier.wait()
-        outcomes.append(_outcome(call))
-
-    threads = [threading.Thread(target=run) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Counter(outcomes)
-
-
-def _outcome(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except BudgetExceededError:
-        return "refused"
-    return "sent"
 
 
 EIGHT = Counter(sent=8, refused=42)
@@ -84,7 +59,7 @@ def test_fifty_threads_over_a_decorated_function(
         def ask(**kwargs: Any) -> Any:
             return client.chat.completions.create(**kwargs)
 
-        assert _race(lambda: ask(**arguments)) == EIGHT
+        assert race(lambda: ask(**arguments)) == EIGHT
     assert provider.billed == [("gpt-4o", 1_000, 1_000)] * 8
     assert books(store, "alice") == (DIME, 0)
 
@@ -94,7 +69,7 @@ def test_fifty_threads_over_a_client_in_one_block(
 ) -> None:
     provider.reply(**ANSWER)
     with clients.openai_sync(provider) as client, budget("alice", limit=usd(DIME)) as b:
-        assert _race(lambda: client.chat.completions.create(**arguments)) == EIGHT
+        assert race(lambda: client.chat.completions.create(**arguments)) == EIGHT
         assert (b.spent, b.held, b.remaining, b.cost) == (usd(DIME), 0, 0, usd(DIME))
     assert provider.count == 8
     assert books(store, "alice") == (DIME, 0)
@@ -133,7 +108,7 @@ def test_fifty_threads_under_the_process_cap(provider: Provider, arguments: dict
     provider.reply(**ANSWER)
     allowance.max_budget = usd(DIME)
     with clients.openai_sync(provider) as client:
-        assert _race(lambda: client.chat.completions.create(**arguments)) == EIGHT
+        assert race(lambda: client.chat.completions.create(**arguments)) == EIGHT
     assert allowance.current_cost == usd(DIME)
     assert provider.count == 8
 
@@ -199,10 +174,10 @@ def test_an_executor_made_before_the_block(
         list(pool.map(lambda _: None, range(64)))  # its workers exist, and know no budget
         with budget("alice", limit=usd(DIME)):
             jobs = [
-                pool.submit(_outcome, lambda: client.chat.completions.create(**arguments)) for _ in range(25)
+                pool.submit(outcome, lambda: client.chat.completions.create(**arguments)) for _ in range(25)
             ]
             mapped = pool.map(
-                lambda _: _outcome(lambda: client.chat.completions.create(**arguments)), range(25)
+                lambda _: outcome(lambda: client.chat.completions.create(**arguments)), range(25)
             )
             assert Counter([job.result() for job in jobs]) + Counter(mapped) == EIGHT
     assert books(store, "alice") == (DIME, 0)
@@ -227,7 +202,7 @@ async def test_to_thread_and_the_loops_executor(
     with clients.openai_sync(provider) as client:
 
         def call() -> str:
-            return _outcome(lambda: client.chat.completions.create(**arguments))
+            return outcome(lambda: client.chat.completions.create(**arguments))
 
         async with budget("alice", limit=usd(DIME)):
             jobs = [asyncio.to_thread(call) for _ in range(25)]
@@ -244,7 +219,7 @@ def test_threads_begun_by_threads_and_timers_are_charged(
 
     class Mine(threading.Thread):
         def run(self) -> None:
-            outcomes.append(_outcome(lambda: client.chat.completions.create(**arguments)))
+            outcomes.append(outcome(lambda: client.chat.completions.create(**arguments)))
 
     def begin() -> None:
         inner = Mine()

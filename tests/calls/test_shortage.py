@@ -30,6 +30,7 @@ from tests.calls.support import (
     books,
     key,
     lines,
+    race,
     reply,
     thousand_tokens,
     usd,
@@ -63,27 +64,6 @@ def untouched(store: MemoryStore, user: str = "alice") -> bool:
     assert store.audit() == []
     account = store.account(key(user))
     return list(store.holds()) == [] and (account is None or (account.spent, account.held) == (0, 0))
-
-
-def race(call: Callable[[], Any], callers: int = 50) -> Counter[str]:
-    outcomes: list[str] = []
-    barrier = threading.Barrier(callers)
-
-    def run() -> None:
-        barrier.wait()
-        try:
-            call()
-        except BudgetExceededError:
-            outcomes.append("refused")
-        else:
-            outcomes.append("sent")
-
-    threads = [threading.Thread(target=run) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Counter(outcomes)
 
 
 class Pauses:

@@ -7,17 +7,16 @@ import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import litellm
 import openai
 import pytest
-from botocore.config import Config
 from google.genai import types
 
 import allowance
 from allowance import BudgetExceededError, budget, budgeted, clamp, downgrade
 from tests.calls.support import CLAUDE, MESSAGES, SONNET_OUT, reply, usd
 from tests.provider import Provider, clients
+from tests.sdks.metered import every
 
 if TYPE_CHECKING:
     from allowance.stores.memory import MemoryStore
@@ -57,16 +56,8 @@ def gpt(provider: Provider) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture
 def aws(provider: Provider) -> Iterator[Any]:
-    client = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=provider.url,
-        aws_access_key_id="a",
-        aws_secret_access_key="s",
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
-    yield client
-    client.close()
+    with every.bedrock(provider) as client:
+        yield client
 
 
 def projected(call: Callable[[], Any]) -> int:

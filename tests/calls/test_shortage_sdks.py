@@ -14,20 +14,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import cohere
 import groq
 import httpx
 import litellm
 import ollama
 import pytest
-from botocore.config import Config
 from google import genai
 
 import allowance
 from allowance import BudgetExceededError, Price, budget, budgeted, clamp, downgrade
 from tests.calls.support import MESSAGES, PROJECT, books, lines, usd
 from tests.provider import Call, Provider, clients
+from tests.sdks.metered import every
 
 mistral = pytest.importorskip("mistralai.client")
 
@@ -100,16 +99,7 @@ def via_litellm(model: Model, prefix: str) -> Model:
 
 
 def aws(provider: Provider, stack: ExitStack) -> Any:
-    client = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=provider.url,
-        aws_access_key_id="a",
-        aws_secret_access_key="s",
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
-    stack.callback(client.close)
-    return client
+    return stack.enter_context(every.bedrock(provider))
 
 
 def gemini(provider: Provider, stack: ExitStack) -> genai.Client:

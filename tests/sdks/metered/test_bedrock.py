@@ -13,6 +13,7 @@ from allowance import BudgetExceededError, budget, sdks
 from allowance.calls.sdk_meter import SdkMeter
 from tests.calls.support import books, lines, usd
 
+from . import every
 from .support import check, run
 
 boto3 = pytest.importorskip("boto3")
@@ -46,18 +47,8 @@ TEXT = "Hello, how can I help?"
 
 @pytest.fixture
 def client(provider: Provider) -> Iterator[Any]:
-    from botocore.config import Config
-
-    client = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=provider.url,
-        aws_access_key_id="a",
-        aws_secret_access_key="s",
-        config=Config(retries={"total_max_attempts": 1}, proxies={}),
-    )
-    yield client
-    client.close()
+    with every.bedrock(provider) as client:
+        yield client
 
 
 def converse(client: Any) -> str:
