@@ -16,7 +16,7 @@ from tests.cli.terminal import in_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from allowance.ledger.records import Account
+    from allowance.ledger.records import Account, AccountKey
 
 
 def names(printed: str) -> list[str]:
@@ -96,8 +96,8 @@ def test_a_kind_without_budgets(here: InProcess) -> None:
 class _Counted(MemoryStore):
     taken = 0
 
-    def accounts(self, project: str | None = None) -> Iterator[Account]:
-        for account in super().accounts(project):
+    def accounts(self, project: str | None = None, *, after: AccountKey | None = None) -> Iterator[Account]:
+        for account in super().accounts(project, after=after):
             self.taken += 1
             yield account
 

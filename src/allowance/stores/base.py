@@ -106,8 +106,11 @@ class Store(Protocol):
         """All budgets of the key's user as of now, the main one first, then by label; of a stranger none."""
         ...
 
-    def accounts(self, project: str | None = None) -> Iterator[Account]:
-        """Every account of a project, or of all, in order of their keys; removed ones not."""
+    def accounts(self, project: str | None = None, *, after: AccountKey | None = None) -> Iterator[Account]:
+        """Every account of a project, or of all, in order of their keys; removed ones not.
+
+        With ``after`` only those whose keys follow this one, so that a reader can go on where it left off.
+        """
         ...
 
     def model_costs(self, key: AccountKey) -> dict[str | None, int]:
@@ -171,8 +174,16 @@ class Store(Protocol):
         since: int | None = None,
         until: int | None = None,
         hold_id: str | None = None,
+        after: int = 0,
     ) -> Iterator[Entry]:
-        """Lines of the ledger in the order they were posted; ``since <= at < until``."""
+        """Lines of the ledger in the order they were posted; ``since <= at < until``.
+
+        With ``after`` only those whose ``seq`` is higher, so that a reader can go on where it left off.
+        """
+        ...
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """The hold of this id, in whatever state; None where no money ever lay under it."""
         ...
 
     def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:

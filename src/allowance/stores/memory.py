@@ -121,13 +121,14 @@ class MemoryStore:
         with self._lock:
             return verbs.family(self._tables, key, self._now())
 
-    def accounts(self, project: str | None = None) -> Iterator[Account]:
+    def accounts(self, project: str | None = None, *, after: AccountKey | None = None) -> Iterator[Account]:
         """See `Store.accounts`. All are as they stood together, at one moment."""
         with self._lock:
             now = self._now()
             verbs.sweep(self._tables, now)
             known = self._tables.accounts
             keys = sorted([key for key in known if project in (None, key.project) and key.kind != DELETED])
+            keys = keys if after is None else [key for key in keys if key > after]
             return iter([turn(known[key], now) for key in keys])
 
     def model_costs(self, key: AccountKey) -> dict[str | None, int]:
@@ -167,6 +168,7 @@ class MemoryStore:
         since: int | None = None,
         until: int | None = None,
         hold_id: str | None = None,
+        after: int = 0,
     ) -> Iterator[Entry]:
         """See `Store.entries`. Entries that were folded are found by key and time only."""
         with self._lock:
@@ -178,11 +180,19 @@ class MemoryStore:
             [
                 entry
                 for entry in found
-                if (since is None or since <= entry.at)
+                if entry.seq > after
+                and (since is None or since <= entry.at)
                 and (until is None or entry.at < until)
                 and (hold_id is None or entry.hold_id == hold_id)
             ]
         )
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """See `Store.hold`."""
+        with self._lock:
+            self._now()
+            row = self._tables.hold(hold_id)
+            return row.record() if row is not None and row.windows else None
 
     def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
         """See `Store.holds`."""

@@ -7,13 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from allowance.errors import UnknownUserError
-from allowance.ledger.records import Declaration, EntryKind, Extra, HoldState, Posting, Scope, Terms
+from allowance.ledger.records import (
+    AccountKey,
+    Declaration,
+    EntryKind,
+    Extra,
+    HoldState,
+    Posting,
+    Scope,
+    Terms,
+)
 from allowance.stores.contract.bench import ALICE, BOB, DAY, GPT, MINUTE, MONTH, START, TEAM, Bench, budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from allowance.ledger.records import Account, AccountKey
+    from allowance.ledger.records import Account
 
 __all__ = ["KeepingContract"]
 
@@ -158,6 +167,41 @@ class KeepingContract(Bench):
         again = self.granted("swept", Scope(ALICE), amount=10, ttl=DAY)
         assert [(account.key.kind, account.spent) for account in again.accounts] == [("deleted", 20)] * 2
         assert self.figures() == (0, 0)
+
+    # -- reading on, and one hold ---------------------------------------------------------------------
+
+    def test_a_reader_goes_on_where_it_left_off(self) -> None:
+        for project in ("a", "b", "c"):
+            for name in ("x", "y"):
+                self.define(AccountKey(project, "user", name), 100)
+                self.spend(f"{project}{name}", 5, Scope(AccountKey(project, "user", name)))
+        keys = [account.key for account in self.store.accounts()]
+        for position, key in enumerate(keys):
+            assert [account.key for account in self.store.accounts(after=key)] == keys[position + 1 :]
+            for project in ("a", "b", "c"):
+                left = [other for other in keys[position + 1 :] if other.project == project]
+                assert [account.key for account in self.store.accounts(project, after=key)] == left
+        lines = list(self.store.entries())
+        for position, line in enumerate(lines):
+            assert list(self.store.entries(after=line.seq)) == lines[position + 1 :]
+            assert list(self.store.entries(line.key, after=line.seq)) == []
+            assert list(self.store.entries(line.key, after=line.seq - 1)) == [line]
+            assert list(self.store.entries(hold_id=line.hold_id, after=line.seq - 1)) == [line]
+            assert list(self.store.entries(hold_id=line.hold_id, after=line.seq)) == []
+
+    def test_a_hold_is_found_by_its_id_in_whatever_state(self) -> None:
+        self.define(ALICE, 100)
+        assert self.store.hold("a") is None
+        self.granted("a", Scope(ALICE), amount=40)
+        held = self.store.hold("a")
+        assert held is not None
+        assert (held.state, held.amount, held.windows) == (HoldState.HELD, 40, ((ALICE, START),))
+        self.settle("a", 30)
+        settled = self.store.hold("a")
+        assert settled is not None
+        assert (settled.state, settled.charged) == (HoldState.SETTLED, 30)
+        self.store.release("never")
+        assert self.store.hold("never") is None
 
     def test_a_labelled_budget_is_removed_alone(self) -> None:
         self.define(ALICE, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
@@ -108,10 +109,14 @@ class SQLiteStore:
         """See `Store.family`."""
         return self._run(lambda tables, now: verbs.family(tables, key, now))
 
-    def accounts(self, project: str | None = None) -> Iterator[Account]:
+    def accounts(self, project: str | None = None, *, after: AccountKey | None = None) -> Iterator[Account]:
         """See `Store.accounts`. They are read in pages of 500, each at one moment of its own."""
         self.sweep()
-        last = AccountKey("", "", "")
+        last = after or AccountKey("", "", "")
+        if project is not None and last.project != project:
+            if last.project > project:
+                return
+            last = AccountKey("", "", "")
         while True:
             page = self._run(partial(_page_of_accounts, project, last))
             yield from (account for account in page if account.key.kind != DELETED)
@@ -154,6 +159,7 @@ class SQLiteStore:
         since: int | None = None,
         until: int | None = None,
         hold_id: str | None = None,
+        after: int = 0,
     ) -> Iterator[Entry]:
         """See `Store.entries`. They are read in pages of 500; entries are never edited meanwhile."""
         if hold_id is not None:
@@ -161,26 +167,32 @@ class SQLiteStore:
             yield from (
                 entry
                 for entry in found
-                if (key is None or entry.key == key)
+                if entry.seq > after
+                and (key is None or entry.key == key)
                 and (since is None or since <= entry.at)
                 and (until is None or entry.at < until)
             )
         elif key is not None:
             numbers = self._run(lambda tables, _: tables.entry_numbers(key, since, until))
+            numbers = numbers[bisect_right(numbers, after) :]
             for start in range(0, len(numbers), _PAGE):
                 chunk = numbers[start : start + _PAGE]
                 yield from self._run(partial(_entries_of, chunk))
         else:
-            yield from self._all_entries(since, until)
+            yield from self._all_entries(since, until, after)
 
-    def _all_entries(self, since: int | None, until: int | None) -> Iterator[Entry]:
-        last = 0
+    def _all_entries(self, since: int | None, until: int | None, last: int) -> Iterator[Entry]:
         while True:
             page = self._run(partial(_page_of_entries, last, since, until))
             yield from page
             if len(page) < _PAGE:
                 return
             last = page[-1].seq
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """See `Store.hold`."""
+        row = self._run(lambda tables, _: tables.hold(hold_id))
+        return row.record() if row is not None and row.windows else None
 
     def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
         """See `Store.holds`."""
