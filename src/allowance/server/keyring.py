@@ -22,7 +22,7 @@ __all__ = ["Keyring"]
 FRESH: Final = 0.5
 """Seconds after which the database is asked again."""
 
-TRUSTED: Final = 0.9
+TRUSTED: Final = 0.7
 """Seconds for which what is known serves while another thread asks, or the database does not answer."""
 
 _PAUSE: Final = 0.25  # before a database that did not answer is asked again
@@ -71,7 +71,7 @@ class Keyring:
         """A key that is neither revoked nor expired, with the hash of its secret; else None.
 
         Raises:
-            StoreUnavailableError: the database has not answered for 0.9 seconds.
+            StoreUnavailableError: the database has not answered for 0.7 seconds.
         """
         if self._pid != os.getpid():
             self._begin_anew()

@@ -70,8 +70,8 @@ def lines_before(
 
 
 def _line(row: Row[Any]) -> AuditLine:
-    plain = [row.seq, row.at, row.actor, row.action, row.project, row.target]
-    return AuditLine(*plain, _loaded(row.before), _loaded(row.after))
+    before, after = _loaded(row.before), _loaded(row.after)
+    return AuditLine(row.seq, row.at, row.actor, row.action, row.project, row.target, before, after)
 
 
 def _dumped(value: Mapping[str, Any] | None) -> str | None:
