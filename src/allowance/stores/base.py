@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from allowance.errors import BudgetError
     from allowance.ledger.records import (
         Account,
         AccountKey,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         Settlement,
     )
 
-__all__ = ["Store"]
+__all__ = ["Batching", "Store"]
 
 
 @runtime_checkable
@@ -200,4 +201,17 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files; everything acknowledged is already kept."""
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """What a store may have besides: many reserves and settles at once, for a server that gathers them."""
+
+    def many(self, operations: Sequence[Ask | Posting]) -> list[Grant | Denial | Settlement | BudgetError]:
+        """Each as if alone, in this order, in as few transactions as can be; an error comes in its place.
+
+        The errors are those that `Store.reserve` and `Store.settle` raise. Operations that are about
+        different budgets may be done in another order: none can tell.
+        """
         ...
