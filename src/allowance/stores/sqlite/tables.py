@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from allowance.ledger.holds import HoldRow, fingerprint
 from allowance.ledger.records import Account, AccountKey, Ask, Entry, EntryKind
 from allowance.ledger.tables import Adjustment
-from allowance.stores.sqlite import sql
-from allowance.stores.sqlite.rows import (
+from allowance.stores.rows import (
     as_text,
     dump_declaration,
     dump_tags,
@@ -18,6 +17,7 @@ from allowance.stores.sqlite.rows import (
     read_entry,
     read_hold,
 )
+from allowance.stores.sqlite import sql
 
 if TYPE_CHECKING:
     import sqlite3

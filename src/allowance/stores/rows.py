@@ -1,4 +1,4 @@
-"""What a row says: records out of what SQLite gives, and texts for what it takes."""
+"""What a row says: records out of what a database gives, and texts for what it takes."""
 
 from __future__ import annotations
 
@@ -146,6 +146,6 @@ def _load_declaration(text: str) -> Declaration:
 
 def _unreadable(what: str, name: str) -> StoreCorruptError:
     return StoreCorruptError(
-        f"The {what} {name:.80} of this ledger cannot be read: something else wrote to the file. Nothing was "
-        "changed. Restore the file from a copy, or move it away to begin anew."
+        f"The {what} {name:.80} of this ledger cannot be read: something else wrote to it. Nothing was "
+        "changed. Restore it from a copy, or move it away to begin anew."
     )
