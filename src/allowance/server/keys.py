@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, or_, select
 
 from allowance.errors import ConfigurationError, UnknownUserError
 from allowance.ledger.names import clean
-from allowance.ledger.records import AccountKey, Declaration
+from allowance.ledger.records import Declaration
+from allowance.server.key import KEY_PROJECT, Key, Scope, described, key_account
 from allowance.server.keyring import Keyring
 from allowance.server.state.audit import add_line
 from allowance.server.state.database import clock
@@ -33,72 +33,16 @@ if TYPE_CHECKING:
     from allowance.server.state import State
     from allowance.stores.base import Store
 
-__all__ = ["KEY_PROJECT", "Key", "Keys", "Scope", "key_account"]
-
-KEY_PROJECT: Final = "(keys)"
-"""The project of the keys' own budgets, which no client may name."""
+__all__ = ["KEY_PROJECT", "Key", "Keys", "Scope", "described", "key_account"]
 
 LONGEST_OVERLAP: Final = 30 * 24 * 3600
 _NO_HASH: Final = bytes(32)
 
 
-class Scope(StrEnum):
-    """What a key may do."""
-
-    SPEND = "spend"  # reserve, settle, release, renew, declare terms; and all that READ may
-    READ = "read"  # look at budgets, entries and holds
-    ADMIN = "admin"  # change limits and keys; and all that the others may
-
-
-_IMPLIED: Final = {
-    Scope.SPEND: frozenset({Scope.SPEND, Scope.READ}),
-    Scope.READ: frozenset({Scope.READ}),
-    Scope.ADMIN: frozenset(Scope),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key, without its secret: that is known to its owner alone.
-
-    Attributes:
-        projects: the projects whose budgets it sees; None: all.
-        budgeted: whether a budget of its own, `key_account`, must admit each of its calls.
-        fixed_terms: whether budgets must exist: it may not name terms for them.
-        expires_at, created_at, revoked_at: microseconds since 1970.
-        newest: whether it is the present one of its name; one that was rotated out works until it expires.
-    """
-
-    key_id: str
-    name: str
-    scopes: frozenset[Scope]
-    projects: frozenset[str] | None
-    budgeted: bool
-    fixed_terms: bool
-    expires_at: int | None
-    revoked: bool
-    created_at: int = 0
-    revoked_at: int | None = None
-    newest: bool = True
-
-    def may(self, scope: Scope) -> bool:
-        """Whether the key has this scope; admin implies all others, and spend implies read."""
-        return any(scope in _IMPLIED[own] for own in self.scopes)
-
-    def sees(self, project: str) -> bool:
-        """Whether budgets of this project exist for the key."""
-        return self.projects is None or project in self.projects
-
-
-def key_account(name: str) -> AccountKey:
-    """The account of the budget that a key of this name may have of its own."""
-    return AccountKey(KEY_PROJECT, "key", name)
-
-
 class Keys:
     """The keys of a server. With ``store`` they may have budgets, which lie in it.
 
-    Every method but `check` asks the database. Changes are written with their audit line, in one transaction.
+    Every method but `check` asks the database each time. Changes are written with their audit line, in one transaction.
     """
 
     def __init__(self, state: State, store: Store | None = None) -> None:
@@ -123,10 +67,24 @@ class Keys:
         right = hmac.compare_digest(kept, digest("" if parsed is None else parsed.secret))
         return known[0] if known is not None and right else None
 
+    def live(self, key_id: str) -> Key | None:
+        """The key of this id, as `check` has it; None where it has expired or was revoked.
+
+        Raises:
+            StoreUnavailableError: as for `check`.
+        """
+        known = self._ring.find(key_id)
+        return None if known is None else known[0]
+
     @property
     def fresh(self) -> bool:
         """Whether `check` answers at once; where not, it asks the database: call it in a thread."""
         return self._ring.fresh
+
+    def now(self) -> int:
+        """The time by the database's clock, by which keys expire."""
+        with self._database.read() as connection:
+            return clock(connection)
 
     # -- changes -------------------------------------------------------------------------------------
 
@@ -246,22 +204,6 @@ class Keys:
                 return latest, now, []
             rows = connection.execute(select(keys).where(keys.c.changed > seen))
             return latest, now, [(_key(row), row.secret_hash) for row in rows]
-
-
-def described(key: Key) -> dict[str, Any]:
-    """A key as the API and the audit log show it."""
-    return {
-        "id": key.key_id,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "projects": None if key.projects is None else sorted(key.projects),
-        "budgeted": key.budgeted,
-        "fixed_terms": key.fixed_terms,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-        "newest": key.newest,
-    }
 
 
 def _step(connection: Connection) -> int:

@@ -103,6 +103,11 @@ class State:
         with self.database.write() as connection:
             leases.give_back(connection, name, holder)
 
+    def secret(self, name: str) -> bytes:
+        """Random bytes to sign with, the same on every server of this database; they are shown to nobody."""
+        with self.database.write() as connection:
+            return leases.shared_secret(connection, name)
+
     def mark(self, name: str) -> int | None:
         """How far a job of the server's has come, or None."""
         with self.database.read() as connection:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from allowance.server.state.database import clock
-from allowance.server.state.schema import lease, mark, told
+from allowance.server.state.schema import lease, mark, secret, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Connection, Table
 
-__all__ = ["forget_told", "give_back", "insert_once", "keep_mark", "read_mark", "take", "tell_once"]
+__all__ = [
+    "forget_told",
+    "give_back",
+    "insert_once",
+    "keep_mark",
+    "read_mark",
+    "shared_secret",
+    "take",
+    "tell_once",
+]
 
 
 def take(connection: Connection, name: str, holder: str, seconds: float) -> bool:
@@ -60,6 +70,12 @@ def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) ->
     """Add a row, unless one that is unique beside it is there; whether it was added."""
     wanted = _insert(connection, table).values(**row).on_conflict_do_nothing()
     return connection.execute(wanted.returning(*table.primary_key)).first() is not None
+
+
+def shared_secret(connection: Connection, name: str) -> bytes:
+    """Random bytes that every server on this database knows by this name; made by the first that asks."""
+    insert_once(connection, secret, {"name": name, "value": secrets.token_bytes(32)})
+    return bytes(connection.execute(select(secret.c.value).where(secret.c.name == name)).scalar_one())
 
 
 def forget_told(connection: Connection, now: int) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "migrate",
     "outbox",
     "refusal",
+    "secret",
     "told",
 ]
 
@@ -113,6 +114,12 @@ mark: Final = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+secret: Final = Table(
+    "secret",  # what all servers on this database sign with, such as the page's sessions
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
 )
 told: Final = Table(
     "told",  # events that were sent, so that none is sent twice
