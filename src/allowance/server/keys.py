@@ -42,7 +42,8 @@ _NO_HASH: Final = bytes(32)
 class Keys:
     """The keys of a server. With ``store`` they may have budgets, which lie in it.
 
-    Every method but `check` asks the database each time. Changes are written with their audit line, in one transaction.
+    Every method but `check` and `live` asks the database each time. A change and its audit line are written
+    in one transaction.
     """
 
     def __init__(self, state: State, store: Store | None = None) -> None:
