@@ -43,6 +43,7 @@ class Policy:
         on_event: hooks that get every `Event`.
         stream_usage: whether streams of OpenAI's API are asked for their usage where the user does not ask.
         ttl: how long a hold lives unless it is renewed, in microseconds (R6).
+        journal_bytes: how much is kept for a remote store that is down, before calls are refused (R14).
     """
 
     on_unknown_model: OnUnknownModel = "raise"
@@ -52,6 +53,7 @@ class Policy:
     on_event: tuple[Hook, ...] = ()
     stream_usage: StreamUsage = "auto"
     ttl: int = 15 * MINUTE
+    journal_bytes: int = 64_000_000
 
 
 class Books:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from allowance.calls import lifeline, process
+from allowance.calls import journal, lifeline, process
 from allowance.calls.extras import Extras
 from allowance.calls.groups import groups_of
 from allowance.calls.ids import made_here, new_id, owner
 from allowance.calls.projecting import cheap_quote, find_price, no_quote, refusal
 from allowance.calls.refuser import Refuser
 from allowance.calls.telling import Teller, hooks_of
-from allowance.calls.writing import settle, write
+from allowance.calls.writing import release, settle
 from allowance.errors import BudgetError, BudgetExceededError, StoreUnavailableError, UnknownModelError
 from allowance.ledger.records import Ask, Denial, Posting
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Charge"]
 
 log = logging.getLogger("allowance")
+
+_REFUSED_ELSEWHERE: Final = "refused by another budget"
 
 
 class Charge:
@@ -165,6 +167,8 @@ class Charge:
         tried: list[Group] = []
         try:
             for group in self._groups:
+                if group.store.rank == journal.REMOTE:
+                    self._expect_room(group)
                 tried.append(group)
                 outcome = self._ask(group, quote, None if outer is None else outer.call_id)
                 if isinstance(outcome, Denial):
@@ -204,6 +208,8 @@ class Charge:
         try:
             return group.store.reserve(ask)
         except StoreUnavailableError as error:
+            if group.store.rank == journal.REMOTE:
+                journal.journal_of(group.store).failed(error)
             # A memory store never comes back (this is a forked child): nothing was left open for that.
             closed = self.books.policy.on_store_error == "closed" or group.store.rank == 0
             if closed and not group.unlimited(self.model):
@@ -211,11 +217,20 @@ class Charge:
             log.warning("A call goes on without its budget in %s: %s", group.store.url, error)
             return None
 
+    def _expect_room(self, group: Group) -> None:
+        """Refuse a call whose cost could not be kept while its store is down (R14), if it has a limit."""
+        full = journal.full(group.store, self.books.policy.journal_bytes)
+        if full is not None and not group.unlimited(self.model):
+            raise StoreUnavailableError(full)
+
     def _undo(self, groups: Iterable[Group]) -> None:
         for group in groups:
             group.grant = None
+            if group.store.rank == journal.REMOTE:
+                release(group.store, self.call_id, reason=_REFUSED_ELSEWHERE)
+                continue
             try:
-                group.store.release(self.call_id, reason="refused by another budget")
+                group.store.release(self.call_id, reason=_REFUSED_ELSEWHERE)
             except StoreUnavailableError as error:
                 # A memory store never comes back; another's hold would be charged at its term for nothing.
                 if group.store.blocking:
@@ -360,8 +375,8 @@ class Charge:
             grant, group.grant = group.grant, None
             if grant is None:
                 continue
-            write(group.store, group.store.release, self.call_id, reason=reason)
-            group.look()
+            if release(group.store, self.call_id, reason=reason):
+                group.look()
             if self.teller is not None:
                 self.teller.tell("released", group.accounts(), grant.amount, reason=reason)
         if self._extras is not None:
@@ -429,7 +444,7 @@ class Charge:
                 reason,
                 self.tags,
             )
-            written.append((group, write(group.store, settle, group.store, posting)))
+            written.append((group, settle(group.store, posting)))
         if self._extras is not None:
             self._extras.let_go()  # only now: between the two the budget must not look emptier than it is
         if not in_process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from allowance.calls.ids import owner
-from allowance.calls.writing import write
+from allowance.calls.writing import release
 from allowance.ledger.records import Ask, Denial
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Extras:
             outcome = group.store.reserve(self._ask(more_id, group, least, want))
             if isinstance(outcome, Denial):
                 for earlier, _ in granted:
-                    write(earlier.store, earlier.store.release, more_id, reason="refused by another budget")
+                    release(earlier.store, more_id, reason="refused by another budget")
                 return outcome
             granted.append((group, outcome))
             group.saw(outcome.accounts)
@@ -75,8 +75,9 @@ class Extras:
 
     def let_go(self) -> None:
         """Release all of them."""
-        for more_id in list(self.amounts):
-            for group in self._groups:
-                write(group.store, group.store.release, more_id, reason="its call is over")
         for group in self._groups:
-            group.look()
+            released = [
+                release(group.store, more_id, reason="its call is over") for more_id in list(self.amounts)
+            ]
+            if all(released):
+                group.look()

@@ -2,7 +2,8 @@
 
 One daemon thread per process renews the holds of open calls (R6), settles streams whose last reference
 was dropped (their finalizers only put a job on a queue: they may run anywhere, even inside a lock, R13),
-and tries again what a store could not write. What is left is done at the interpreter's exit.
+and tries again what a store could not write: of a remote store what its journal holds (R14), of others what
+is kept here. What is left is done at the interpreter's exit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from allowance.calls import journal
 from allowance.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from allowance.calls.call import Call
     from allowance.stores.base import Store
 
-__all__ = ["catch_up", "closed", "drain", "later", "opened", "retry"]
+__all__ = ["catch_up", "closed", "drain", "later", "opened", "retry", "wake"]
 
 log = logging.getLogger("allowance")
 
@@ -44,7 +46,10 @@ _OPEN_ROOMS = (
 """Where the code of users and SDKs is run: no lock is held there. A test holds that these rooms exist."""
 
 MOST_RETRIES = 10_000
-"""How many costs are kept for a store that is down; beyond it the oldest are given up, loudly."""
+"""How many costs are kept for a file that cannot be written; beyond it the oldest are given up, loudly."""
+
+LAST_ATTEMPT = 2.0
+"""Seconds for which remote stores are tried once more at the end; what is left then stays in the journal."""
 
 
 class _Lifeline:
@@ -69,9 +74,10 @@ class _Lifeline:
         renew_at = time.monotonic() + WAKE_EVERY
         while True:
             with contextlib.suppress(queue.Empty):
-                self.wake.get(timeout=max(0.0, renew_at - time.monotonic()))
+                self.wake.get(timeout=max(0.0, min(renew_at, journal.next_at()) - time.monotonic()))
             with self.working:
                 self.unfailing(self.work)
+            self.unfailing(journal.work)
             if time.monotonic() >= renew_at:
                 self.unfailing(self.renew)
                 self.unfailing(self.rewrite)
@@ -152,6 +158,14 @@ def later(job: Callable[[], None]) -> None:
     _lifeline.wake.put(None)
 
 
+def wake() -> None:
+    """Have the lifeline's thread look what there is to do."""
+    if _lifeline.thread is None:
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: what is left is done there
+            _lifeline.start()
+    _lifeline.wake.put(None)
+
+
 def retry(store: Store, write: Callable[[], object]) -> None:
     """Keep a write that a store did not take, and try it again each round and at exit."""
     with _lifeline.lock:
@@ -197,6 +211,8 @@ def drain() -> None:
     with _lifeline.working:
         _lifeline.work()
     _lifeline.rewrite()
+    journal.drain(LAST_ATTEMPT)
+    journal.rest()
 
 
 def _at_exit() -> None:
@@ -215,6 +231,7 @@ def _after_fork() -> None:
     _lifeline = _Lifeline()
 
 
+journal.on_work(wake)
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -7,43 +7,92 @@ import signal
 import traceback
 from functools import partial
 from types import CodeType
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, cast
 
 from allowance.calls import lifeline
-from allowance.errors import HoldConflictError, StoreUnavailableError
+from allowance.calls.journal import REMOTE, LetGo, Post, Ticket, journal_of
+from allowance.errors import ConfigurationError, StoreCorruptError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from allowance.ledger.records import Posting, Settlement
+    from allowance.calls.journal import Operation
+    from allowance.ledger.records import Hold, Posting, Settlement
     from allowance.stores.base import Store
 
-__all__ = ["settle", "write"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["post", "release", "settle"]
 
 log = logging.getLogger("allowance")
 
+_LATER: Final = object()
+"""In place of an answer: the store has not given one."""
 
-def write(store: Store, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """Do it now; None where it could not be done. A store that is down gets it later."""
+
+def settle(store: Store, posting: Posting) -> Settlement | None:
+    """Post a cost now; None where that could not be done. A store that is down gets it later (R14)."""
+    outcome = _write(store, Post(posting))
+    return None if outcome is _LATER else cast("Settlement", outcome)
+
+
+def post(store: Store, posting: Posting) -> Settlement | None:
+    """The same, for one who waits to hear of it: what the store refuses to take is raised."""
+    outcome = _write(store, Post(posting), raising=True)
+    return None if outcome is _LATER else cast("Settlement", outcome)
+
+
+def release(store: Store, hold_id: str, *, reason: str = "") -> bool:
+    """Let a hold go now; False where that could not be done. A store that is down hears of it later."""
+    return _write(store, LetGo(hold_id, reason)) is not _LATER
+
+
+def _write(store: Store, operation: Operation, *, raising: bool = False) -> Settlement | Hold | object | None:
+    if store.rank == REMOTE:
+        return _journaled(store, operation, raising=raising)
     try:
-        return verb(*args, **kwargs)
+        return operation.perform(store)
     except StoreUnavailableError as error:
         log.warning("%s did not take a write; it will be tried again. %s", store.url, error)
-        lifeline.retry(store, partial(verb, *args, **kwargs))
+        lifeline.retry(store, partial(operation.perform, store))
     except BaseException as error:
         if isinstance(error, Exception) and not _is_of_a_signal(error):
+            if raising:
+                raise
             # Whatever it is (a store may be the user's own), the reply was paid for.
             log.exception("%s refused to write what a paid call cost.", store.url)
-            return None
+            return _LATER
         # Interrupted (Ctrl-C), so whether it was written is not known: once more changes nothing (R3). But
         # what a memory store does is not undone by halves, so there the hold goes at its term.
         if store.blocking:
-            lifeline.retry(store, partial(verb, *args, **kwargs))
+            lifeline.retry(store, partial(operation.perform, store))
         raise
-    return None
+    return _LATER
+
+
+def _journaled(store: Store, operation: Operation, *, raising: bool) -> Settlement | Hold | object | None:
+    """The same for a store on another machine: it is written down here before the store is asked."""
+    journal, ticket = journal_of(store), Ticket(store, operation)
+    try:
+        journal.begin(ticket)
+        if journal.is_down():
+            journal.keep(ticket)
+            return _LATER
+        outcome = operation.perform(store)
+        journal.done(ticket)
+    except StoreUnavailableError as error:
+        journal.keep(ticket, error)
+    except BaseException as error:
+        if not isinstance(error, Exception) or _is_of_a_signal(error):
+            journal.keep(ticket)
+            raise
+        if raising:
+            journal.done(ticket)
+            raise
+        if isinstance(error, (ConfigurationError, StoreCorruptError)):
+            journal.keep(ticket, error)  # a key that was revoked, say: which the replay finds out
+        else:
+            journal.refuse(ticket, error)
+    else:
+        journal.answered()
+        return outcome
+    return _LATER
 
 
 def _is_of_a_signal(error: Exception) -> bool:
@@ -57,15 +106,3 @@ def _code(handler: object) -> CodeType | None:
         return None  # SIG_DFL, SIG_IGN, or none of Python's
     code = getattr(handler, "__code__", None) or getattr(handler.__call__, "__code__", None)
     return code if isinstance(code, CodeType) else None
-
-
-def settle(store: Store, posting: Posting) -> Settlement:
-    """Post a cost, under an id of its own where its hold was let go before: what was paid counts (R5).
-
-    That is so after a release by hand, and where a call inside had taken the hold over in this store
-    before another store refused it. The id is always the same one, so that a retry does not post twice.
-    """
-    try:
-        return store.settle(posting)
-    except HoldConflictError:
-        return store.settle(posting._replace(hold_id=f"{posting.hold_id}-paid"))

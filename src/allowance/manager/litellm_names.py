@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from allowance.calls import lifeline
 from allowance.calls.terms import label_for, patterns
+from allowance.calls.writing import post
 from allowance.errors import ConfigurationError, StoreUnavailableError, UnknownUserError
 from allowance.manager.binding import Bound
 from allowance.manager.measuring import projection, receipt
@@ -160,14 +159,11 @@ class LiteLLMNames(Bound):
         posting = receipt(self.books, key, completion_obj, model, input_text, output_text)
         if posting is None:
             return {"user": self._record(self._account(user))}
-        try:
-            accounts = self.store.settle(posting).accounts
-        except StoreUnavailableError as error:
-            log.warning("%s did not take a cost; it will be tried again. %s", self.store.url, error)
-            lifeline.retry(self.store, partial(self.store.settle, posting))
+        settled = post(self.store, posting)
+        if settled is None:
             return {"user": {}}
         try:
-            record = self._record(next(account for account in accounts if account.key == key))
+            record = self._record(next(account for account in settled.accounts if account.key == key))
         except (StoreUnavailableError, UnknownUserError):  # it went away, or the user did, a moment later
             return {"user": {}}  # the cost is posted: whoever heard of an error would post it again
         record.setdefault("current_cost", 0.0)  # a call that cost nothing was a call too
