@@ -46,6 +46,11 @@ COMMANDS: Final = {
     "prices refresh": Command("Prices", "prices_refresh", "make a catalogue from a newer file of prices"),
     "import": Command("Data", "importing", "take over LiteLLM's user_cost.json"),
     "export": Command("Data", "exporting", "write budgets as LiteLLM's user_cost.json"),
+    "keys": Command("Server", "keys", "who may ask a server"),
+    "keys add": Command("Server", "keys_add", "make a key; its token is printed once"),
+    "keys list": Command("Server", "keys_list", "a server's keys, without their tokens"),
+    "keys rotate": Command("Server", "keys_rotate", "a new token; the old one works for a while"),
+    "keys revoke": Command("Server", "keys_revoke", "take a key away, within a second"),
     "audit": Command("Health", "audit", "recount every budget from its ledger"),
     "doctor": Command("Health", "doctor", "look for what is wrong with this installation"),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, or_, select
 
-from allowance.errors import ConfigurationError, UnknownUserError
+from allowance.errors import ConfigurationError
 from allowance.ledger.names import clean
 from allowance.ledger.records import Declaration
 from allowance.server.key import KEY_PROJECT, Key, Scope, described, key_account
@@ -137,8 +137,7 @@ class Keys:
         """A new token for the key of this name; the old one works for the overlap, and no longer.
 
         Raises:
-            UnknownUserError: there is no such key.
-            ConfigurationError: an overlap below 0, or above 30 days.
+            ConfigurationError: there is no such key; an overlap below 0, or above 30 days.
         """
         if not 0 <= overlap_seconds <= LONGEST_OVERLAP:
             raise ConfigurationError(
@@ -163,7 +162,7 @@ class Keys:
         """Take away a key by its id, or all of a name; what is revoked stays so. Returns those that were.
 
         Raises:
-            UnknownUserError: there is no such key, or none that was not revoked before.
+            ConfigurationError: there is no such key, or none that was not revoked before.
         """
         with self._database.write() as connection:
             step, now = _step(connection), clock(connection)
@@ -279,8 +278,11 @@ def _refuse_taken(connection: Connection, name: str, expires_at: int | None) -> 
     return now
 
 
-def _unknown(name: str) -> UnknownUserError:
-    return UnknownUserError(user=name, kind="key", project=KEY_PROJECT)
+def _unknown(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no key {name!r:.140}, or it was revoked or has expired before. "
+        "See: allowance keys list --all"
+    )
 
 
 def _key_name(name: str) -> str:

@@ -2,33 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from fastapi import APIRouter
+from starlette.requests import Request  # noqa: TC002  # FastAPI reads the annotations
+from starlette.responses import Response
 
 from allowance.errors import ConfigurationError
 from allowance.server.key import described
-from allowance.server.problems import RefusedError
+from allowance.server.problems import RefusedError, json_reply
+from allowance.wire.json import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from allowance.server.keys import Key, Keys
 
     Handler = Callable[[Keys, Key, Mapping[str, Any]], dict[str, Any]]
 
-__all__ = ["ROUTES", "KeyRoute"]
+__all__ = ["ROUTES", "KeyRoute", "keys_router"]
+
+
+_LONGEST: Final = 100 * 366 * 86_400
+"""Seconds: a hundred years."""
 
 
 class KeyRoute(NamedTuple):
     """One address: ``handler(keys, asking_key, body)`` gives the answer's object. It does I/O: in a thread.
 
-    The handlers raise `ConfigurationError` for a body that cannot be done, `UnknownUserError` for a key that
-    is not there, and `RefusedError` where the asking key may not do this.
+    The handlers raise `ConfigurationError` for a body that cannot be done, and `RefusedError` where the
+    asking key may not do this.
     """
 
     method: str
     path: str
     handler: Handler
     about: str
+    body: Mapping[str, Any] | None = None
+    needs: tuple[str, ...] = ()
+
+
+def keys_router(keys: Keys) -> APIRouter:
+    """The routes, for an application that lets admin keys alone through, and sets ``request.state.key``."""
+    router = APIRouter(tags=["keys"])
+    for route in ROUTES:
+        router.add_api_route(
+            route.path,
+            _endpoint(keys, route),
+            methods=[route.method],
+            summary=route.about,
+            name=route.handler.__name__,
+            openapi_extra=_described_body(route),
+        )
+    return router
+
+
+def _endpoint(keys: Keys, route: KeyRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = loads(await request.body()) if route.method == "POST" else {}
+        if not isinstance(body, dict):
+            raise ConfigurationError("The body must be a JSON object.")
+        answer = await asyncio.to_thread(route.handler, keys, request.state.key, body)
+        reply = json_reply(answer)
+        return Response(
+            reply.body, reply.status, {name.decode(): value.decode() for name, value in reply.headers}
+        )
+
+    return endpoint
+
+
+def _described_body(route: KeyRoute) -> dict[str, Any] | None:
+    if route.body is None:
+        return None
+    schema = {"type": "object", "properties": route.body, "required": list(route.needs)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def add(keys: Keys, by: Key, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,11 +122,31 @@ def listed(keys: Keys, by: Key, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"items": [described(key) for key in keys.listed()], "next": None}
 
 
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 128}
+_SECONDS: Final = {"type": "integer", "minimum": 0, "maximum": _LONGEST}
+_TERMS: Final = {
+    "name": _NAME,
+    "scopes": {"type": "array", "items": {"enum": ["spend", "read", "admin"]}, "minItems": 1},
+    "projects": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 256},
+    "expires_in": _SECONDS,
+    "limit": {"type": "integer", "minimum": 0, "description": "nano-dollars"},
+    "duration": {"type": "string", "description": "daily, weekly, monthly, yearly, 12h, 7d, ..."},
+    "fixed_terms": {"type": "boolean"},
+}
 ROUTES: Final = (
-    KeyRoute("GET", "/v1/keys", listed, "every key, without its token"),
-    KeyRoute("POST", "/v1/keys", add, "make a key; its token is in this answer alone"),
-    KeyRoute("POST", "/v1/keys/rotate", rotate, "a new token for a key; the old one works for a while"),
-    KeyRoute("POST", "/v1/keys/revoke", revoke, "take a key away"),
+    KeyRoute("GET", "/v1/keys", listed, "Every key, without its token"),
+    KeyRoute(
+        "POST", "/v1/keys", add, "Make a key; its token is in this answer alone", _TERMS, ("name", "scopes")
+    ),
+    KeyRoute(
+        "POST",
+        "/v1/keys/rotate",
+        rotate,
+        "A new token for a key; the old one works for the overlap",
+        {"name": _NAME, "overlap_seconds": _SECONDS},
+        ("name",),
+    ),
+    KeyRoute("POST", "/v1/keys/revoke", revoke, "Take a key away", {"name": _NAME}, ("name",)),
 )
 """All need the scope admin."""
 
@@ -89,8 +157,8 @@ def _check(by: Key) -> None:
         raise RefusedError(
             403,
             "forbidden",
-            f"The key {by.name!r} ({by.key_id}) is bound to projects, and keys are the whole server's: use an "
-            "admin key that sees all projects, or the command line on the server itself.",
+            f"The key {by.name!r} ({by.key_id}) is bound to projects, and keys are the whole server's: use "
+            "an admin key that sees all projects, or the command line on the server itself.",
         )
 
 
@@ -123,6 +191,6 @@ def _whole(body: Mapping[str, Any], name: str) -> int | None:
 
 def _seconds(body: Mapping[str, Any], name: str) -> int | None:
     value = _whole(body, name)
-    if value is not None and not 0 <= value <= 100 * 366 * 86_400:
-        raise ConfigurationError(f"{name!r} is 0 to a hundred years, in seconds, not {value}.")
+    if value is not None and not 0 <= value <= _LONGEST:
+        raise ConfigurationError(f"{name!r} is 0 to {_LONGEST} seconds, not {value}.")
     return value
