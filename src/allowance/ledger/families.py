@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Account, AccountKey
     from allowance.ledger.tables import Tables
 
-__all__ = ["gather", "keep_recounted", "known_account", "recounted", "unknown"]
+__all__ = ["by_family", "gather", "keep_recounted", "known_account", "recounted", "unknown"]
 
 Costs: TypeAlias = "dict[str | None, int]"
 
@@ -46,7 +46,7 @@ def gather(tables: Tables, scopes: Sequence[Scope], model: str | None, now: int)
 def _gather(tables: Tables, scopes: Sequence[Scope], model: str | None, now: int) -> list[Account]:
     accounts: list[Account] = []
     changed: list[tuple[Account, Costs | None]] = []
-    for named in _by_family(scopes):
+    for named in by_family(scopes):
         wanted = {scope.key: scope for scope in named}
         family = []
         for kept in tables.family(named[0].key):
@@ -135,7 +135,7 @@ def _new(
     return [account, *made]
 
 
-def _by_family(scopes: Iterable[Scope]) -> Iterable[Sequence[Scope]]:
+def by_family(scopes: Iterable[Scope]) -> Iterable[Sequence[Scope]]:
     """The scopes by user, each account once; of terms that were declared twice the later ones stand."""
     by_key: dict[AccountKey, Scope] = {}
     for scope in scopes:
