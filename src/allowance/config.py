@@ -27,6 +27,9 @@ FROM_ENVIRONMENT = (
     "stream_usage",
     "warn_at",
     "hold_minutes",
+    "journal_megabytes",
+    "api_key",
+    "allow_insecure",
 )
 
 
@@ -50,11 +53,15 @@ class Settings(BaseModel):
         counter: counts texts in place of a vocabulary: (model, texts) to tokens.
         hold_minutes: how long the hold of a process that died stands before it is charged: 3 at least, for
             the holds of living ones are renewed each minute.
+        journal_megabytes: how much of what calls have cost is kept here for a hosted store or a database that
+            does not answer; when it is full, further calls are refused until it does.
+        api_key: the key for a hosted store; it is shown nowhere.
+        allow_insecure: whether a hosted store may be spoken to without TLS on another machine than this one.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
 
-    store: Any = None
+    store: Any = Field(default=None, repr=False)  # a URL may hold a password
     project: str = "default"
     catalogue: str | Path | None = None
     prices: Any = None
@@ -69,8 +76,11 @@ class Settings(BaseModel):
     on_event: Any = ()
     counter: Any = None
     hold_minutes: float = Field(default=15, ge=3, le=24 * 60, allow_inf_nan=False)
+    journal_megabytes: float = Field(default=64, gt=0, le=10_000, allow_inf_nan=False)
+    api_key: str | None = Field(default=None, repr=False)
+    allow_insecure: bool = False
 
-    @field_validator("warn_at", "hold_minutes", mode="before")
+    @field_validator("warn_at", "hold_minutes", "journal_megabytes", mode="before")
     @classmethod
     def _no_bool(cls, value: object) -> object:
         if isinstance(value, bool):

@@ -83,6 +83,7 @@ def make_books(settings: Settings, open_store: Callable[[], Store] | None = None
             warn_at=settings.warn_at,
             on_event=_hooks(settings.on_event),
             ttl=round(settings.hold_minutes * 60_000_000),
+            journal_bytes=round(settings.journal_megabytes * 1_000_000),
         ),
         default_terms=_default_terms(settings),
     )

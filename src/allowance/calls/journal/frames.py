@@ -26,7 +26,7 @@ def framed(record: Mapping[str, Any]) -> bytes:
     from allowance.wire.json import dumps
 
     payload = dumps(record)
-    return b"%08x %08x %b\n" % (len(payload), crc32(payload), payload)
+    return b"%b%b\n" % (_head(payload), payload)
 
 
 def read_frames(data: bytes) -> tuple[list[dict[str, Any]], int]:
@@ -43,14 +43,18 @@ def read_frames(data: bytes) -> tuple[list[dict[str, Any]], int]:
     return records, damaged
 
 
+def _head(payload: bytes) -> bytes:
+    return b"%08x %08x " % (len(payload), crc32(payload))
+
+
 def _read(line: bytes) -> dict[str, Any] | None:
     from allowance.wire.json import loads
 
-    length, crc, payload = line[:8], line[9:17], line[18:]
+    head, payload = line[:18], line[18:]
+    if head != _head(payload):
+        return None
     try:
-        if int(length, 16) != len(payload) or int(crc, 16) != crc32(payload):
-            return None
         record = loads(payload)
-    except (ValueError, ConfigurationError):
+    except ConfigurationError:
         return None
     return record if isinstance(record, dict) else None
