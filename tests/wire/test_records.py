@@ -153,6 +153,16 @@ def test_what_is_no_whole_number_does_not_leave(amount: Any) -> None:
         budgets.dump_terms(Terms(True))
 
 
+@pytest.mark.parametrize("texts", ["gpt-*", ["gpt-*"], {"gpt-*"}])
+def test_a_text_does_not_leave_as_its_letters(texts: Any) -> None:
+    with pytest.raises(ConfigurationError, match="'models'"):
+        budgets.dump_declaration(Declaration(models=texts))
+    with pytest.raises(ConfigurationError, match="'tags'"):
+        records.dump_ask(ASK._replace(tags=texts))
+    with pytest.raises(ConfigurationError, match="'tags'"):
+        records.dump_posting(Posting("h", 1, tags=texts))
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.recursive(

@@ -13,6 +13,7 @@ from allowance.wire.fields import (
     key_of,
     obj_or_none,
     sent,
+    sent_texts,
     text,
     text_or_none,
     texts,
@@ -57,7 +58,7 @@ def dump_terms(terms: Terms) -> Json:
     if terms.uncapped != "shrink":
         data["uncapped"] = terms.uncapped
     if terms.models:
-        data["models"] = list(terms.models)
+        data["models"] = sent_texts(terms.models, "models")
     return data
 
 
@@ -94,7 +95,7 @@ def dump_declaration(terms: Declaration) -> Json:
     if terms.creates:
         data["creates"] = True
     if terms.models is not None:
-        data["models"] = list(terms.models)
+        data["models"] = sent_texts(terms.models, "models")
     if terms.created_at is not None:
         data["created_at"] = sent(terms.created_at, "created_at")
     return data

@@ -22,6 +22,7 @@ __all__ = [
     "obj",
     "obj_or_none",
     "sent",
+    "sent_texts",
     "text",
     "text_or_none",
     "texts",
@@ -154,6 +155,13 @@ def sent(value: int, name: str) -> int:
     if type(value) is int:
         return value
     raise _refused(name, "a whole number", value)
+
+
+def sent_texts(values: tuple[str, ...], name: str) -> list[str]:
+    """Some texts on their way out: one text alone must not become its letters."""
+    if type(values) is tuple:
+        return list(values)
+    raise _refused(name, "a tuple of texts", values)
 
 
 def _kept(value: object, name: str) -> str:

@@ -27,6 +27,7 @@ from allowance.wire.fields import (
     key_of,
     obj,
     sent,
+    sent_texts,
     text,
     text_or_none,
     texts,
@@ -82,7 +83,7 @@ def dump_ask(ask: Ask) -> Json:
     if model is not None:
         data["model"] = model
     if tags:
-        data["tags"] = list(tags)
+        data["tags"] = sent_texts(tags, "tags")
     if owner:
         data["owner"] = owner
     return data
@@ -127,7 +128,7 @@ def dump_posting(posting: Posting) -> Json:
     if reason:
         data["reason"] = reason
     if tags:
-        data["tags"] = list(tags)
+        data["tags"] = sent_texts(tags, "tags")
     if at is not None:
         data["at"] = sent(at, "at")
     return data
