@@ -108,9 +108,13 @@ def _forget(journal: Journal) -> None:
 
 
 def drain(seconds: float) -> None:
-    """Try once more all that waits, for so long at most; what is left is told, and stays on disk."""
+    """Try once more all that waits, for so long at most; what is left is told, and stays on disk.
+
+    What dead processes left is tried too: a program may be over before the lifeline has come to it.
+    """
     until = time.monotonic() + seconds
     for journal in list(_journals.values()):
+        journal.adopt_once()
         if journal.waiting():
             journal.replay(until)
         if waiting := journal.waiting():

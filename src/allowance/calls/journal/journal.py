@@ -84,6 +84,8 @@ class Journal:
         self._waiting: dict[int, Ticket] = {}
         self._files: list[JournalFile] = []
         self._own: JournalFile | None = None
+        self._adopting = threading.RLock()
+        self._adopted = False
         self._left_alone: dict[str, float] = {}
         self._disk_again_at = 0.0
         self._backoff = Backoff()
@@ -257,9 +259,20 @@ class Journal:
 
     def adopt(self) -> None:
         """Take over what dead processes of this user have left for the store."""
+        with self._adopting:
+            self._adopt()
+
+    def adopt_once(self) -> None:
+        """The same, where this process has not done it yet; one that is about to end waits for it here."""
+        with self._adopting:
+            if not self._adopted:
+                self._adopt()
+
+    def _adopt(self) -> None:
         store = self._store()
         if store is None:
             return
+        self._adopted = True
         for path, descriptor in place.abandoned(self.directory):
             file = JournalFile(path, descriptor, foreign=True)
             if self._left_alone.get(path, 0.0) > time.monotonic():
