@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "prices refresh": Command("Prices", "prices_refresh", "make a catalogue from a newer file of prices"),
     "import": Command("Data", "importing", "take over LiteLLM's user_cost.json"),
     "export": Command("Data", "exporting", "write budgets as LiteLLM's user_cost.json"),
+    "serve": Command("Server", "serve", "serve budgets to other machines and programs"),
     "keys": Command("Server", "keys", "who may ask a server"),
     "keys add": Command("Server", "keys_add", "make a key; its token is printed once"),
     "keys list": Command("Server", "keys_list", "a server's keys, without their tokens"),
