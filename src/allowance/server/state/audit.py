@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-__all__ = ["AuditLine", "add_line", "lines_before"]
+__all__ = ["AuditLine", "add_line", "key_lines_after", "lines_before"]
 
 
 class AuditLine(NamedTuple):
@@ -67,6 +67,12 @@ def lines_before(
     if projects is not None:
         wanted = wanted.where(audit_line.c.project.in_(sorted(projects)))
     return [_line(row) for row in connection.execute(wanted)]
+
+
+def key_lines_after(connection: Connection, seq: int, limit: int) -> list[AuditLine]:
+    """Changes of keys that followed a line, the oldest first."""
+    wanted = select(audit_line).where(audit_line.c.seq > seq, audit_line.c.action.startswith("key."))
+    return [_line(row) for row in connection.execute(wanted.order_by(audit_line.c.seq).limit(limit))]
 
 
 def _line(row: Row[Any]) -> AuditLine:

@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from allowance.server.state.database import clock
-from allowance.server.state.schema import lease, mark, secret, told
+from allowance.server.state.schema import lease, mark, secret, told, watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 __all__ = [
+    "ended",
     "forget_told",
     "give_back",
     "insert_once",
@@ -25,6 +26,8 @@ __all__ = [
     "shared_secret",
     "take",
     "tell_once",
+    "unwatch",
+    "watch",
 ]
 
 
@@ -76,6 +79,30 @@ def shared_secret(connection: Connection, name: str) -> bytes:
     """Random bytes that every server on this database knows by this name; made by the first that asks."""
     insert_once(connection, secret, {"name": name, "value": secrets.token_bytes(32)})
     return bytes(connection.execute(select(secret.c.value).where(secret.c.name == name)).scalar_one())
+
+
+def watch(connection: Connection, account: str, ends_at: int) -> None:
+    """Remember when an account's window ends."""
+    wanted = _insert(connection, watched).values(account=account, ends_at=ends_at)
+    connection.execute(
+        wanted.on_conflict_do_update(
+            index_elements=[watched.c.account], set_={"ends_at": wanted.excluded.ends_at}
+        )
+    )
+
+
+def ended(connection: Connection, now: int, limit: int) -> list[tuple[str, int]]:
+    """Watched accounts whose windows have ended, those that ended first."""
+    rows = select(watched.c.account, watched.c.ends_at).where(watched.c.ends_at <= now)
+    return [
+        (row.account, row.ends_at)
+        for row in connection.execute(rows.order_by(watched.c.ends_at).limit(limit))
+    ]
+
+
+def unwatch(connection: Connection, account: str, ends_at: int) -> None:
+    """Watch an account no more, unless another window of it is watched by now."""
+    connection.execute(watched.delete().where(watched.c.account == account, watched.c.ends_at == ends_at))
 
 
 def forget_told(connection: Connection, now: int) -> None:

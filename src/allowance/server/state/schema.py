@@ -39,6 +39,7 @@ __all__ = [
     "refusal",
     "secret",
     "told",
+    "watched",
 ]
 
 VERSION: Final = 1
@@ -127,6 +128,13 @@ told: Final = Table(
     Column("event", Text, primary_key=True),
     Column("until", BigInteger),  # when it may be forgotten; NULL: never
     Index("told_by_until", "until"),
+)
+watched: Final = Table(
+    "watched",  # accounts in use whose windows end: then their reset is told
+    metadata,
+    Column("account", Text, primary_key=True),  # JSON: project, kind, name, label
+    Column("ends_at", BigInteger, nullable=False),
+    Index("watched_by_ends_at", "ends_at"),
 )
 outbox: Final = Table(
     "outbox",
