@@ -217,10 +217,12 @@ class StoreUnavailableError(StoreError):
 
     Attributes:
         retry_after: seconds after which a retry is worthwhile, or None where nothing is known.
+        unsent: True where the store never heard of the request, so that it cannot have done it.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, unsent: bool = False) -> None:
         self.retry_after = retry_after
+        self.unsent = unsent
         super().__init__(message)
 
 

@@ -170,7 +170,12 @@ class Charge:
                 if group.store.rank == journal.REMOTE:
                     self._expect_room(group)
                 tried.append(group)
-                outcome = self._ask(group, quote, None if outer is None else outer.call_id)
+                try:
+                    outcome = self._ask(group, quote, None if outer is None else outer.call_id)
+                except StoreUnavailableError as error:
+                    if error.unsent:
+                        tried.pop()  # it has never heard of this hold: there is nothing to let go
+                    raise
                 if isinstance(outcome, Denial):
                     tried.pop()
                     self._undo(tried)

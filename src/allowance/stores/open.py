@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from allowance.errors import ConfigurationError
 from allowance.stores.base import Store
 
-__all__ = ["default_path", "default_url", "open_store"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-_LATER: Final = {
-    "http": "a hosted store",
-    "https": "a hosted store",
-    "postgres": "a store in PostgreSQL",
-    "postgresql": "a store in PostgreSQL",
-    "redis": "a store in Redis",
-    "rediss": "a store in Redis",
-}
-_FORMS: Final = "'memory://', 'sqlite:///relative.db' or 'sqlite:////absolute/path.db'"
+__all__ = ["default_path", "default_url", "is_hosted", "open_store"]
+
+_HOSTED: Final = ("http", "https")
+_POSTGRES: Final = ("postgres", "postgresql")
+_LATER: Final = {"redis": "a store in Redis", "rediss": "a store in Redis"}
+_FORMS: Final = (
+    "'memory://', 'sqlite:///relative.db', 'sqlite:////absolute/path.db', 'https://budgets.example' or "
+    "'postgresql://user@host/database'"
+)
 
 
-def open_store(store: str | Store) -> Store:
+def open_store(
+    store: str | Store,
+    *,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    allow_insecure: bool = False,
+) -> Store:
     """The store that a URL names; a store object is handed back as it is.
 
     ``memory://`` is a new store in memory each time; ``sqlite:///budgets.db`` a file in the current
-    directory, ``sqlite:////var/lib/budgets.db`` one with an absolute path.
+    directory, ``sqlite:////var/lib/budgets.db`` one with an absolute path; ``https://budgets.example`` what
+    `allowance serve` serves there; ``postgresql://user:password@host:5432/database`` a database of your own.
+
+    Args:
+        api_key, headers, allow_insecure: for a hosted store; see `allowance.stores.hosted.HostedStore`.
 
     Raises:
-        ConfigurationError: the URL names no store that this version has.
+        ConfigurationError: the URL names no store that this version has, or what it needs is not installed.
         StoreUnavailableError, StoreCorruptError: the file cannot be used.
     """
     if not isinstance(store, str):
@@ -49,7 +60,20 @@ def open_store(store: str | Store) -> Store:
         from allowance.stores.sqlite import SQLiteStore
 
         return SQLiteStore(os.path.expanduser(unquote(rest[1:])))
+    if separator and scheme in _HOSTED:
+        from allowance.stores.hosted import HostedStore
+
+        return HostedStore(store, api_key=api_key, headers=headers, allow_insecure=allow_insecure)
+    if separator and scheme in _POSTGRES:
+        from allowance.stores.postgres import PostgresStore
+
+        return PostgresStore(store)
     raise _refused(store, scheme if separator else "")
+
+
+def is_hosted(store: object) -> bool:
+    """Whether it is the URL of a hosted store."""
+    return isinstance(store, str) and store.partition("://")[0] in _HOSTED
 
 
 def default_url() -> str:
