@@ -15,7 +15,8 @@ from allowance.calls import lifeline
 SRC = Path(__file__).parents[1] / "src" / "allowance"
 
 LAYERS = (
-    {"cli", "server"},
+    {"cli"},
+    {"server"},
     {"manager"},
     {"config"},
     {"sdks"},
