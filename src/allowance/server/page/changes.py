@@ -73,9 +73,7 @@ def give_terms(site: Site, visit: Visit, key: AccountKey, *, new: bool = False) 
     if new:
         check_name(key)
         if site.is_hidden(key):
-            raise ConfigurationError(
-                f"The project {key.project!r} is for keys, which are made at /keys."
-            )
+            raise ConfigurationError(f"The project {key.project!r} is for keys, which are made at /keys.")
     elif site.store.account(key) is None:
         raise UnknownUserError(user=key.name, kind=key.kind, project=key.project, label=key.label)
     terms = Declaration(

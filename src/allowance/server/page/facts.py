@@ -41,11 +41,13 @@ def _flat(values: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     for name, value in (values or {}).items():
         if isinstance(value, dict):
             yield from _flat(value)
-        elif value is not None:
+        elif value is not None and value is not False and value != []:
             yield name, _said(name, value)
 
 
 def _said(name: str, value: Any) -> str:
+    if value is True:
+        return "yes"
     whole = type(value) is int
     if whole and name in _AMOUNTS:
         return format_usd(value)

@@ -8,6 +8,7 @@ from binascii import Error as BadBase64
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from allowance.ledger.records import AccountKey
+from allowance.server.key import KEY_PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from allowance.ledger.records import Account, Hold
     from allowance.stores.base import Store
 
-__all__ = ["LOOKED_AT_MOST", "PAGE", "Listing", "account_of", "list_budgets", "list_holds", "packed", "seen"]
+__all__ = [
+    "LOOKED_AT_MOST",
+    "PAGE",
+    "Listing",
+    "account_of",
+    "list_budgets",
+    "list_holds",
+    "packed",
+    "seen",
+    "users_of",
+]
 
 PAGE: Final = 50
 LOOKED_AT_MOST: Final = 20_000
@@ -105,3 +116,8 @@ def list_holds(
     """Open and expired holds on budgets that a reader sees, the oldest first; and how many there are."""
     found = [hold for hold in store.holds(key) if any(sees(named.project) for named, _ in hold.windows)]
     return found[:most], len(found)
+
+
+def users_of(hold: Hold) -> list[AccountKey]:
+    """Whose budgets a hold lies on, each user once; a key's own budget is no user's."""
+    return list(dict.fromkeys(key.main for key, _ in hold.windows if key.project != KEY_PROJECT))

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from allowance.ledger.times import to_datetime
 from allowance.server.key import KEY_PROJECT, Scope
 from allowance.server.page import spend, words
 from allowance.server.page.attempts import Attempts
 from allowance.server.page.facts import audit_facts
-from allowance.server.page.listing import packed
+from allowance.server.page.listing import packed, users_of
 from allowance.server.page.sessions import Sessions
 from allowance.server.page.spend import Spend
 from allowance.server.page.standings import Standings
-from allowance.stores.memory import system_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,11 +147,7 @@ def _templates() -> Environment:
         "packed": packed,
         "day": spend.day_name,
         "changes": audit_facts,
+        "users": users_of,
     }
-    environment.globals |= {
-        "static": static_name,
-        "year_of": lambda micros: to_datetime(micros).year,
-        "KEY_PROJECT": KEY_PROJECT,
-        "clock": system_clock,
-    }
+    environment.globals["static"] = static_name
     return environment

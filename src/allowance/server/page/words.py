@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from allowance.ledger.times import to_datetime
@@ -16,7 +17,7 @@ __all__ = ["Bar", "about", "bar_of", "clean", "exact", "iso", "long_from", "mome
 
 _HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"  # they make one emoji, or one letter, of several
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 _DIGITS: Final = 4
 
 
@@ -42,22 +43,18 @@ def iso(micros: int) -> str:
 
 
 def moment(micros: int) -> str:
-    """``"2026-12-01 00:00"``, in UTC; seconds only where there are some and it matters to nobody else."""
+    """``"2026-12-01 00:00"``, in UTC."""
     return f"{to_datetime(micros):%Y-%m-%d %H:%M}"
 
 
 def long_from(micros: int) -> str:
     """``"3 d 4 h"``: a length of time in its two largest units."""
     seconds = abs(micros) // 1_000_000
-    for place, (unit, size) in enumerate(_UNITS):
+    for (unit, size), (lesser, lesser_size) in pairwise(_UNITS):
         if seconds >= size:
             count, rest = divmod(seconds, size)
-            words = f"{count:,} {unit}"
-            if place + 1 < len(_UNITS):
-                lesser, lesser_size = _UNITS[place + 1]
-                words += f" {rest // lesser_size} {lesser}" if rest >= lesser_size else ""
-            return words
-    return "a moment"
+            return f"{count:,} {unit}" + (f" {rest // lesser_size} {lesser}" if rest >= lesser_size else "")
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
 
 
 @lru_cache(maxsize=4096)

@@ -34,4 +34,5 @@ def audit(site: Site, visit: Visit) -> Response:
     before = int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
     lines = site.state.audit_lines(visit.projects, before=before, limit=_LINES)
     following = lines[-1].seq if len(lines) == _LINES else None
-    return site.page(visit, "audit.html", lines=lines, following=following, first=before is None)
+    names = {key.key_id: key.name for key in site.keys.listed()}
+    return site.page(visit, "audit.html", lines=lines, names=names, following=following, first=before is None)
