@@ -18,7 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fresh_database", "needs_postgres", "postgres_url", "reachable"]
+    import psycopg
+
+__all__ = ["emptied", "fresh_database", "needs_postgres", "postgres_url", "reachable"]
 
 LOCAL = "postgresql://postgres@127.0.0.1:5432"
 
@@ -64,3 +66,15 @@ def fresh_database() -> Iterator[str]:
     finally:
         with psycopg.connect(postgres_url(), autocommit=True) as server:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def emptied(server: psycopg.Connection[Any]) -> None:
+    """Take everything out of a store's tables, as no store would; much quicker than a new database."""
+    found = server.execute("SELECT to_regclass('allowance.entry') IS NOT NULL").fetchone()
+    if found is not None and found[0]:
+        with server.transaction():
+            server.execute("SET LOCAL session_replication_role = replica")  # no triggers
+            server.execute("SET LOCAL synchronous_commit = off")
+            for table in ("entry", "cost", "hold", "adjustment", "account"):
+                server.execute(f"DELETE FROM allowance.{table}")
+            server.execute("SELECT setval('allowance.clock', 0), setval('allowance.entry_seq_seq', 1, false)")

@@ -25,6 +25,7 @@ __all__ = [
     "dump_declaration",
     "dump_tags",
     "dump_windows",
+    "load_declaration",
     "read_account",
     "read_entry",
     "read_hold",
@@ -51,7 +52,7 @@ def read_account(row: tuple[Any, ...]) -> Account:
         return Account(
             AccountKey(*row[1:5]),
             _terms(*row[5:11]),
-            None if declared is None else _load_declaration(declared),
+            None if declared is None else load_declaration(declared),
             created_at,
             start,
             end,
@@ -139,7 +140,8 @@ def dump_declaration(declared: Declaration) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _load_declaration(text: str) -> Declaration:
+def load_declaration(text: str) -> Declaration:
+    """What `dump_declaration` made a text of."""
     declared = Declaration(*json.loads(text))
     return declared if declared.models is None else replace(declared, models=tuple(declared.models))
 
