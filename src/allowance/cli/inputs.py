@@ -76,7 +76,8 @@ def open_store_of(args: argparse.Namespace, console: Console, *, making: bool = 
         ConfigurationError: the URL names no store.
         StoreUnavailableError, StoreCorruptError: it cannot be used.
     """
-    from allowance.stores.open import open_store
+    from allowance.manager.configuring import configured
+    from allowance.stores.open import is_hosted, open_store
 
     asked = store_url(args)
     if isinstance(asked, str):
@@ -97,7 +98,8 @@ def open_store_of(args: argparse.Namespace, console: Console, *, making: bool = 
                 f"Make the first: {make}\n"
                 "Or name the store that your program uses: --store URL, or ALLOWANCE_STORE."
             )
-    return open_store(asked)
+    insecure = is_hosted(asked) and configured().allow_insecure
+    return open_store(asked, allow_insecure=insecure)
 
 
 def path_of(url: str) -> str | None:

@@ -56,9 +56,11 @@ class BudgetManager(LiteLLMNames, Operations):
     Args:
         project_name: whose users these are; projects share a store and never see each other's users.
         client_type: ``"local"``: the store that `configure` or ``ALLOWANCE_STORE`` names, else one file in
-            the user's state directory; ``"memory"``: this process alone.
-        api_base, headers: for ``client_type="hosted"``, which comes with a later version.
-        store: a store by its URL (``"sqlite:///budgets.db"``), or a store object.
+            the user's state directory; ``"memory"``: this process alone; ``"hosted"``: a server.
+        api_base: of ``"hosted"``, the server's URL; without it the store that is configured must be one.
+        headers: what each request to it bears; ``Authorization: Bearer KEY`` is the key. Better still is to
+            leave the key to ``ALLOWANCE_API_KEY``: a manager whose key stands in code is not pickled.
+        store: a store by its URL (``"sqlite:///budgets.db"``, ``"postgresql://host/db"``), or an object.
         settings: those of `configure` but for store and project: ``prices``, ``on_unknown_model``,
             ``default_limit``, ...; what is not named is as `configure` has it when the manager is made.
 

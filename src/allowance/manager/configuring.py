@@ -71,7 +71,7 @@ def make_books(settings: Settings, open_store: Callable[[], Store] | None = None
     """Books by these settings. The store is opened when it is first needed, by default the shared one."""
     account_key(settings.project, "user", "any")  # refuses a project that no budget could have
     return Books(
-        open_store=open_store or (lambda: shared_store(settings.store)),
+        open_store=open_store or (lambda: shared_store(settings)),
         catalogue=_catalogue(settings),
         quoting=_learned(_callable(settings.counter, "counter")),
         project=settings.project,
@@ -89,23 +89,27 @@ def make_books(settings: Settings, open_store: Callable[[], Store] | None = None
     )
 
 
-def shared_store(named: str | Store | None) -> Store:
-    """The store of this name: the one that is open already, where the setting is still the same."""
+def shared_store(settings: Settings) -> Store:
+    """The store of these settings: the one that is open already, where they are still the same."""
     global _store
     from allowance.stores.open import default_url
 
-    asked = default_url() if named is None else named
-    if _store is None or _store[0] != asked:
-        _store = (asked, open_now_or_later(asked))
+    asked = default_url() if settings.store is None else settings.store
+    known = (asked, settings.api_key, settings.allow_insecure)
+    if _store is None or _store[0] != known:
+        _store = (known, open_now_or_later(asked, settings))
     return _store[1]
 
 
-def open_now_or_later(asked: str | Store) -> Store:
+def open_now_or_later(asked: str | Store, settings: Settings) -> Store:
     """The store, or where it cannot be reached one that each verb tries to open again."""
+    from allowance.manager.hosted import hosted_store
     from allowance.stores.late import LateStore
-    from allowance.stores.open import open_store
+    from allowance.stores.open import is_hosted, open_store
 
     try:
+        if isinstance(asked, str) and is_hosted(asked):
+            return hosted_store(asked, settings, given_key=settings.api_key)
         store = open_store(asked)
     except StoreUnavailableError as error:
         # Whether that stops a call is for its budgets to say: one that only counts goes on (R9, R14).

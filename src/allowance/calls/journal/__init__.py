@@ -27,6 +27,7 @@ __all__ = [
     "drain",
     "full",
     "journal_of",
+    "leave",
     "next_at",
     "on_work",
     "rest",
@@ -125,6 +126,15 @@ def drain(seconds: float) -> None:
                 journal.url,
                 journal.directory,
             )
+
+
+def leave(store: Store) -> None:
+    """The store is closed: what it has not taken is left on disk, for whoever uses it next."""
+    journal = _journals.get(id(store))
+    if journal is not None and journal.store() is store:
+        with _lock:
+            _journals.pop(id(store), None)
+        journal.leave()
 
 
 def rest() -> None:

@@ -305,6 +305,23 @@ class Journal:
                 self._files.remove(file)
                 file.discard()
 
+    def leave(self) -> None:
+        """Leave all that waits to whoever uses the store next: this store is closed."""
+        with self._lock:
+            for file in self._files:
+                if file.left:
+                    file.let_go()
+                else:
+                    file.discard()
+            lost = [ticket for ticket in self._open.values() if ticket.file is None]
+            if lost:
+                log.error("%d costs and holds that %s has not taken are lost.", len(lost), self.url)
+            self._files.clear()
+            self._own = None
+            self._open.clear()
+            self._waiting.clear()
+            self.size = 0
+
     def forked(self) -> None:
         """In a forked child: close, and neither write nor unlock, what is the parent's."""
         for file in self._files:
