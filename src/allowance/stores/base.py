@@ -195,6 +195,22 @@ class Store(Protocol):
         """Charge every hold whose term is over (R6); returns those it charged."""
         ...
 
+    def prune(self, before: int) -> int:
+        """Fold lines with ``at < before``: those of one window and model become one of the kind ``CARRIED``.
+
+        All lines of closed windows, and of accounts whose windows do not end; never those of a hold that is
+        open or expired. Sums stay as they are (R2). What goes are the ids, tags and times of single calls:
+        reports of that time tell models and windows alone, and after a change of duration such a sum counts
+        where its newest part lies (R9). Holds of before then that were settled or released, and for which
+        nothing was posted since, are forgotten: what comes for one of them later is new. Ids of adjustments
+        stay. It goes by short steps, between which others work and the books balance. Returns how many lines
+        have gone.
+
+        Raises:
+            ConfigurationError: ``before`` is less than eight days ago.
+        """
+        ...
+
     def audit(self) -> list[str]:
         """Recompute every figure from the entries and holds (R2); each difference in words."""
         ...

@@ -7,7 +7,7 @@ import threading
 import time
 from bisect import insort
 from collections import deque
-from heapq import merge
+from heapq import merge, nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakSet
@@ -16,10 +16,11 @@ from allowance.errors import StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.accounts import turn
 from allowance.ledger.names import DELETED
+from allowance.ledger.pruning import Pruning, summed
 from allowance.ledger.records import Entry, EntryKind, HoldState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from allowance.ledger.holds import HoldRow
     from allowance.ledger.records import (
@@ -212,6 +213,15 @@ class MemoryStore:
         with self._lock:
             return list(verbs.sweep(self._tables, self._now()))
 
+    def prune(self, before: int) -> int:
+        """See `Store.prune`. Others wait meanwhile, for a moment."""
+        with self._lock:
+            pruning, now = Pruning(before, page=_NEVER), self._now()
+            verbs.sweep(self._tables, now)
+            while pruning.step(self._tables, now):
+                pass
+            return pruning.folded
+
     def audit(self) -> list[str]:
         """See `Store.audit`."""
         with self._lock:
@@ -400,40 +410,51 @@ class _MemoryTables:
         if len(lines) > 2 * KEPT_LINES and lines[-KEPT_LINES * 3 // 2].kind is not _CARRIED:
             lines[:-KEPT_LINES] = _folded(lines[:-KEPT_LINES])
 
+    # -- for pruning; see `PruningTables` ------------------------------------------------------------
+
+    def holds_after(self, hold_id: str, count: int) -> list[HoldRow]:
+        known = nsmallest(count, [one for one in self.holds if one > hold_id])
+        return [self.holds[one] for one in known]
+
+    def forget_hold(self, hold_id: str) -> None:
+        del self.holds[hold_id]
+        self._over.remove(hold_id)
+
+    def accounts_after(self, project: str | None, last: AccountKey, count: int) -> list[Account]:
+        keys = [key for key in self.accounts if key > last and project in (None, key.project)]
+        return [self.accounts[key] for key in nsmallest(count, keys)]
+
+    def old_lines(self, key: AccountKey, until: int, after: tuple[int, int], count: int) -> list[Entry]:
+        lines = [
+            line
+            for line in self.lines.get(key, ())
+            if line.at < until and (line.at, line.seq) > after and line.hold_id not in self.holds
+        ]
+        return nsmallest(count, lines, key=attrgetter("at", "seq"))
+
+    def lines_of(self, numbers: Sequence[int]) -> list[Entry]:
+        wanted = set(numbers)
+        return [line for lines in self.lines.values() for line in lines if line.seq in wanted]
+
+    def lines_of_hold(self, row: HoldRow) -> list[Entry]:
+        return [
+            line for key, _ in row.windows for line in self.lines.get(key, ()) if line.hold_id == row.hold_id
+        ]
+
+    def replace_lines(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
+        key, numbers = gone[0].key, {line.seq for line in gone}
+        self.lines[key] = sorted([*[line for line in self.lines[key] if line.seq not in numbers], *new])
+
 
 def _folded(lines: list[Entry]) -> list[Entry]:
     """A line for each model in each window; if short windows pile up, the older half loses the windows."""
-    folded = _summed(lines, attrgetter("window_start", "model"))
+    folded = summed(lines, attrgetter("window_start", "model"))
     if len(folded) > KEPT_LINES // 2:
         half = len(folded) // 2
         newest = max([line.window_start for line in folded])
-        older = _summed(folded[:half], lambda line: (line.window_start == newest, line.model))
+        older = summed(folded[:half], lambda line: (line.window_start == newest, line.model))
         folded = sorted([*older, *folded[half:]])
     return folded
-
-
-def _summed(lines: Iterable[Entry], by: Callable[[Entry], Hashable]) -> list[Entry]:
-    """A line for those that are alike, in the order of the last of each."""
-    runs: dict[Hashable, list[Entry]] = {}
-    for line in lines:
-        runs.setdefault(by(line), []).append(line)
-    return sorted([_carried(run) for run in runs.values()])
-
-
-def _carried(run: list[Entry]) -> Entry:
-    return Entry(
-        seq=run[-1].seq,
-        key=run[-1].key,
-        kind=_CARRIED,
-        amount=sum([line.amount for line in run]),
-        at=max([line.at for line in run]),
-        posted_at=run[-1].posted_at,
-        window_start=run[-1].window_start,
-        model=run[-1].model,
-        input_tokens=sum([line.input_tokens for line in run]),
-        output_tokens=sum([line.output_tokens for line in run]),
-        reason="older entries, summed up",
-    )
 
 
 _stores: WeakSet[MemoryStore] = WeakSet()

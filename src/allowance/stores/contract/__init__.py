@@ -20,9 +20,10 @@ from allowance.stores.contract.books import BookContract
 from allowance.stores.contract.families import FamilyContract
 from allowance.stores.contract.holds import HoldContract
 from allowance.stores.contract.keeping import KeepingContract
+from allowance.stores.contract.pruning import PruningContract
 
 __all__ = ["ManualClock", "StoreContract"]
 
 
-class StoreContract(HoldContract, BookContract, FamilyContract, KeepingContract):
+class StoreContract(HoldContract, BookContract, FamilyContract, KeepingContract, PruningContract):
     """Subclass it, and say in ``make_store`` how a new, empty store is made."""

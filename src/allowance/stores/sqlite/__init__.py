@@ -12,6 +12,7 @@ from allowance.errors import ConfigurationError, StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.accounts import turn
 from allowance.ledger.names import DELETED
+from allowance.ledger.pruning import Pruning
 from allowance.ledger.records import AccountKey, HoldState
 from allowance.stores.memory import system_clock
 from allowance.stores.sqlite.engine import engine_for, leave
@@ -204,6 +205,14 @@ class SQLiteStore:
     def sweep(self) -> list[Hold]:
         """See `Store.sweep`."""
         return list(self._run(lambda tables, now: verbs.sweep(tables, now)))
+
+    def prune(self, before: int) -> int:
+        """See `Store.prune`. Each step is a transaction of its own, of at most some hundred rows."""
+        pruning = Pruning(before)
+        self.sweep()
+        while self._run(pruning.step):
+            pass
+        return pruning.folded
 
     def audit(self) -> list[str]:
         """See `Store.audit`; also what SQLite itself finds wrong with the file. Others wait meanwhile."""

@@ -9,7 +9,7 @@ from allowance.errors import StoreCorruptError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["ACCOUNT_INDEX", "ACCOUNT_TABLE", "COST_TABLE", "VERSION", "create", "verify"]
+__all__ = ["ACCOUNT_INDEX", "ACCOUNT_TABLE", "COST_TABLE", "GUARD", "VERSION", "create", "verify"]
 
 APPLICATION_ID: Final = 0x414C4F57  # "ALOW": what file(1) and other programs know the file by
 VERSION: Final = 2
@@ -37,6 +37,11 @@ CREATE TABLE cost (
     amount INTEGER NOT NULL,
     PRIMARY KEY (account, model)
 ) STRICT, WITHOUT ROWID;
+"""
+
+GUARD: Final = """
+CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry
+    BEGIN SELECT RAISE(ABORT, 'entries are never deleted: add a correction'); END
 """
 
 _OTHER_TABLES: Final = """
@@ -72,8 +77,6 @@ CREATE TABLE entry (
 CREATE INDEX entry_by_account ON entry (account, at);
 CREATE TRIGGER entry_is_never_edited BEFORE UPDATE ON entry
     BEGIN SELECT RAISE(ABORT, 'entries are never edited: add a correction'); END;
-CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry
-    BEGIN SELECT RAISE(ABORT, 'entries are never deleted: add a correction'); END;
 
 CREATE TABLE adjustment (
     adjustment_id TEXT PRIMARY KEY,
@@ -88,7 +91,7 @@ def create(connection: sqlite3.Connection, path: str) -> None:  # noqa: ARG001  
     """Make the tables in a new and empty file."""
     connection.executescript(
         f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-        f"{ACCOUNT_TABLE}{ACCOUNT_INDEX}{COST_TABLE}{_OTHER_TABLES}COMMIT;"
+        f"{ACCOUNT_TABLE}{ACCOUNT_INDEX}{COST_TABLE}{_OTHER_TABLES}{GUARD};COMMIT;"
     )
 
 

@@ -83,6 +83,21 @@ ENTRIES_AFTER: Final = f"""{_ENTRY}
     WHERE seq > ? AND (? IS NULL OR at >= ?) AND (? IS NULL OR at < ?) ORDER BY seq LIMIT ?
 """
 
+HOLDS_AFTER: Final = f"{_HOLD} WHERE hold_id > ? ORDER BY hold_id LIMIT ?"
+FORGET_HOLD: Final = "DELETE FROM hold WHERE hold_id = ?"
+OLD_LINES: Final = f"""{_ENTRY}
+    WHERE entry.account = ? AND at >= ? AND (at > ? OR seq > ?) AND at < ?
+          AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.hold_id = entry.hold_id)
+    ORDER BY at, seq LIMIT ?
+"""  # noqa: S608  no value is put in
+DROP_LINES: Final = "DELETE FROM entry WHERE seq IN (SELECT value FROM json_each(?))"
+CARRY_LINE: Final = """
+    INSERT INTO entry (seq, account, kind, amount, at, posted_at, window_start, hold_id, model,
+                       input_tokens, output_tokens, unconfirmed, counted, reason, tags)
+    VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, 0, 0, ?, NULL)
+"""
+UNGUARD: Final = "DROP TRIGGER entry_is_never_deleted"
+
 ADJUSTMENT: Final = """
     SELECT project, kind, name, label, amount, until FROM adjustment JOIN account ON account.id = account
     WHERE adjustment_id = ?

@@ -18,6 +18,7 @@ from allowance.stores.rows import (
     read_hold,
 )
 from allowance.stores.sqlite import sql
+from allowance.stores.sqlite.schema import GUARD
 
 if TYPE_CHECKING:
     import sqlite3
@@ -215,6 +216,45 @@ class SQLiteTables:
         """The entries of these numbers."""
         rows = self._execute(sql.ENTRIES, (json.dumps(numbers),))
         return [read_entry(row) for row in rows]
+
+    # -- for pruning; see `PruningTables` ------------------------------------------------------------
+
+    def holds_after(self, hold_id: str, count: int) -> list[HoldRow]:
+        return [read_hold(row) for row in self._execute(sql.HOLDS_AFTER, (hold_id, count))]
+
+    def forget_hold(self, hold_id: str) -> None:
+        self._execute(sql.FORGET_HOLD, (hold_id,))
+
+    def old_lines(self, key: AccountKey, until: int, after: tuple[int, int], count: int) -> list[Entry]:
+        at, seq = after
+        return [
+            read_entry(row)
+            for row in self._execute(sql.OLD_LINES, (self._id(key), at, at, seq, until, count))
+        ]
+
+    def lines_of(self, numbers: Sequence[int]) -> list[Entry]:
+        return self.entries_of(numbers)
+
+    def lines_of_hold(self, row: HoldRow) -> list[Entry]:
+        at = row.reserved_at
+        numbers = [number for key, _ in row.windows for number in self.entry_numbers(key, at, at + 1)]
+        return [entry for entry in self.lines_of(numbers) if entry.hold_id == row.hold_id]
+
+    def replace_lines(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
+        # Lines are never deleted but here: what guards them is away for this one transaction.
+        account = self._id(gone[0].key)
+        self._execute(sql.UNGUARD)
+        self._execute(sql.DROP_LINES, (json.dumps([line.seq for line in gone]),))
+        for line in new:
+            self._execute(
+                sql.CARRY_LINE,
+                (
+                    *(line.seq, account, str(line.kind), line.amount, line.at, line.posted_at),
+                    *(line.window_start, as_text(line.model), line.input_tokens, line.output_tokens),
+                    line.reason,
+                ),
+            )
+        self._execute(GUARD)
 
     def misposted(self) -> list[str]:
         """Holds whose entries do not add up to what they were charged, in words."""
