@@ -216,32 +216,42 @@ class Inside:
 
 @contextmanager
 def inside(
-    store: Store | str, *, state_url: str | None = None, protocol: str | None = None, **settings: Any
+    store: Store | str, *, state_url: str | None = None, admin: str = "admin", **settings: Any
 ) -> Iterator[Inside]:
     """A server in a thread, for quick tests: on a store, or on the store of a URL.
 
     For a store in memory ``state_url`` names where the server's own tables are. There is no background job
-    unless ``sweep_seconds`` is given. ``protocol`` is uvicorn's: by default the server's own.
+    unless ``sweep_seconds`` is given. A second server on the same tables needs another ``admin``.
     """
     opened = open_store(store) if isinstance(store, str) else store
     state = open_state(state_url or opened.url)
-    app = Application(opened, state, ServerSettings(**{"sweep_seconds": None, **settings}))
-    _, admin_key = app.keys.mint("admin", {Scope.ADMIN}, actor="test")
+    try:
+        app = Application(opened, state, ServerSettings(**{"sweep_seconds": None, **settings}))
+        _, admin_key = app.keys.mint(admin, {Scope.ADMIN}, actor="test")
+        with _listening(app) as url:
+            yield Inside(url, app, opened, state, app.keys, admin_key)
+    finally:
+        state.close()
+        if isinstance(store, str):
+            opened.close()
+
+
+@contextmanager
+def _listening(app: Application) -> Iterator[str]:
+    """uvicorn in a thread, as ``allowance serve`` sets it up."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=protocol or "allowance.server.protocol:BoundedProtocol",  # type: ignore[arg-type]
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
+        config = uvicorn.Config(
+            app,
+            http="allowance.server.protocol:BoundedProtocol",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
         )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), name="server")
         thread.start()
         try:
@@ -250,10 +260,7 @@ def inside(
                 assert thread.is_alive()
                 assert time.monotonic() < ends
                 time.sleep(0.005)
-            yield Inside(f"http://127.0.0.1:{port}", app, opened, state, app.keys, admin_key)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(PATIENCE)
-            state.close()
-            if isinstance(store, str):
-                opened.close()

@@ -18,6 +18,7 @@ import hashlib
 import json
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
 __all__ = ["litellm"]
 
 _REASON: Final = "posted by LiteLLM"
+_RESET: Final = "reset by LiteLLM"
 _TRIES: Final = 50
+_AT_ONCE: Final = 32
 _REMEMBERED: Final = 100_000
 _ROUNDED: Final = 1_000  # microseconds that a time may lose as a float of seconds
 
@@ -108,16 +111,17 @@ class _Books:
             refuse_foreign(by, user.key)
         with self._locks[project]:  # LiteLLM posts all that it has at each change, from many threads
             accounts = self._accounts(project)
-            for user in users:
-                if user.key not in accounts or self._taken.get(user.key) != user:
-                    self._take_user(by, user, accounts.get(user.key))
-                    self._remember(user)
+            news = [user for user in users if user.key not in accounts or self._taken.get(user.key) != user]
+            with ThreadPoolExecutor(min(_AT_ONCE, len(news) or 1)) as pool:  # a store commits them together
+                for _ in pool.map(lambda user: self._take_user(by, user, accounts.get(user.key)), news):
+                    pass
+            self._remember(news)
 
-    def _remember(self, user: Posted) -> None:
+    def _remember(self, users: list[Posted]) -> None:
         """A record that comes again as it was says nothing new: all but one or two of each post are such."""
-        if len(self._taken) >= _REMEMBERED:
+        if len(self._taken) + len(users) > _REMEMBERED:
             self._taken.clear()
-        self._taken[user.key] = user
+        self._taken.update({user.key: user for user in users})
 
     def _accounts(self, project: str) -> dict[AccountKey, Account]:
         return {
@@ -158,11 +162,16 @@ class _Books:
 
     def _reset(self, by: Key, key: AccountKey, account: Account, updated: int) -> None:
         """LiteLLM began to count anew: so does the window, at the same time. Once for each such time."""
-        if account.terms.align == "calendar" or updated > system_clock():
-            name = _digest("reset", *key, updated)  # the window cannot begin then
-            work = partial(self._store.adjust, key, None, reason="reset by LiteLLM", adjustment_id=name)
-        else:
-            work = partial(self._store.define, key, Declaration(created_at=updated))
+
+        def work() -> Account:
+            begun = account
+            if account.terms.align != "calendar" and updated <= system_clock():
+                begun = self._store.define(key, Declaration(created_at=updated))
+            if not begun.spent:
+                return begun
+            name = _digest("reset", *key, updated)
+            return self._store.adjust(key, None, reason=_RESET, adjustment_id=name)
+
         audited(self._state, by, "reset", key, self._store, work)
 
     def _post(self, by: Key, user: Posted) -> None:
@@ -196,7 +205,8 @@ class _Books:
         ours: dict[str | None, int] = defaultdict(int)
         if _is_of_before(user, account):  # what it counts began in an earlier window of ours
             for entry in self._store.entries(user.key, since=user.updated):
-                ours[entry.model] += entry.amount
+                if entry.reason != _RESET:
+                    ours[entry.model] += entry.amount
         else:
             ours |= self._store.model_costs(user.key)
         for model, cost in user.costs.items():

@@ -55,13 +55,15 @@ def holds_for(key: Key, holds: Iterable[Hold]) -> tuple[Hold, ...]:
 
 
 def refuse_foreign(key: Key, *accounts: AccountKey) -> None:
-    """Refuse to act on what the key does not see: alike, whether it exists or not.
+    """Refuse to act on what the key does not see (alike, whether it exists or not), and on keys' own budgets.
+
+    Those are for an admin key that is bound to no projects: else a key could raise the budget over it.
 
     Raises:
         RefusedError: 403.
     """
     for account in accounts:
-        if not sees(key, account):
+        if not sees(key, account) or (account.project == KEY_PROJECT and not sees_all(key)):
             bound = ", ".join(map(repr, sorted(key.projects or ())))[:500]
             may = f"it is bound to {bound}" if key.projects is not None else "only an admin key may"
             raise RefusedError(
