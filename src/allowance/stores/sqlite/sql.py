@@ -85,6 +85,7 @@ ENTRIES_AFTER: Final = f"""{_ENTRY}
 
 HOLDS_AFTER: Final = f"{_HOLD} WHERE hold_id > ? ORDER BY hold_id LIMIT ?"
 FORGET_HOLD: Final = "DELETE FROM hold WHERE hold_id = ?"
+LINES_OF_HOLD: Final = f"{_ENTRY} WHERE entry.account = ? AND at = ? AND hold_id = ?"
 OLD_LINES: Final = f"""{_ENTRY}
     WHERE entry.account = ? AND at >= ? AND (at > ? OR seq > ?) AND at < ?
           AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.hold_id = entry.hold_id)

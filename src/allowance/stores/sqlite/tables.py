@@ -236,9 +236,12 @@ class SQLiteTables:
         return self.entries_of(numbers)
 
     def lines_of_hold(self, row: HoldRow) -> list[Entry]:
-        at = row.reserved_at
-        numbers = [number for key, _ in row.windows for number in self.entry_numbers(key, at, at + 1)]
-        return [entry for entry in self.lines_of(numbers) if entry.hold_id == row.hold_id]
+        accounts = [number for key, _ in row.windows if (number := self._number(key)) is not None]
+        return [
+            read_entry(found)
+            for account in accounts
+            for found in self._execute(sql.LINES_OF_HOLD, (account, row.reserved_at, row.hold_id))
+        ]
 
     def replace_lines(self, gone: Sequence[Entry], new: Sequence[Entry]) -> None:
         # Lines are never deleted but here: what guards them is away for this one transaction.
