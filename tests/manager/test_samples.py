@@ -1,16 +1,18 @@
-"""Every sample of LiteLLM's budget manager page, with only its import changed."""
+"""Every sample of LiteLLM's budget manager page, with only the import changed."""
 
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import allowance
-from allowance import BudgetExceededError, ConfigurationError
+from allowance import BudgetExceededError
 from tests.calls.support import usd
 from tests.provider import Provider
+from tests.server.running import inside
 
 # LiteLLM and pydantic warn of one another.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -107,15 +109,25 @@ def test_text_in_text_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["budget_manager"].get_model_cost("12345") == {"gpt-3.5-turbo": cost}
 
 
-@pytest.mark.parametrize("api_base", ["", ', api_base="your_custom_api"'])
-def test_hosted_says_when_it_comes_and_what_there_is(api_base: str) -> None:
-    sample = f"""
-        from allowance import BudgetManager  # from litellm import BudgetManager
+HOSTED = USER_BASED.replace('"test_project"', '"<my-unique-project>", client_type="hosted"').replace(
+    "total_budget=10, user=user", 'total_budget=10, user=user, duration="monthly"'
+)
 
-        budget_manager = BudgetManager(project_name="<my-unique-project>", client_type="hosted"{api_base})
-    """
-    with pytest.raises(ConfigurationError, match=r"later version.*sqlite:///"):
-        run(sample)
+
+def test_hosted_and_self_hosted(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider.reply(input_tokens=13, output_tokens=9)
+    cost = 13 * TURBO_IN + 9 * TURBO_OUT
+    with inside(f"sqlite:///{tmp_path}/server.db") as server:
+        monkeypatch.setenv("ALLOWANCE_STORE", server.url)
+        monkeypatch.setenv("ALLOWANCE_API_KEY", server.mint("my-app", ["spend"]))
+        for number, api_base in enumerate(["", f', api_base="{server.url}"'], start=1):
+            names = run(HOSTED.replace('"hosted"', f'"hosted"{api_base}'))
+            names["budget_manager"].close()
+            assert names["response"].usage.prompt_tokens == 13
+            (account,) = server.store.accounts("<my-unique-project>")
+            assert (account.key.name, account.spent) == ("1234", number * cost)
+            assert (account.limit, account.terms.duration) == (10_000_000_000, "monthly")
+        assert server.store.audit() == []
 
 
 def test_the_wrapped_sample_needs_no_check_and_no_update(provider: Provider) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from allowance.calls import journal
 from allowance.errors import ConfigurationError
+from allowance.stores.base import Store
 from allowance.stores.open import is_hosted, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from allowance.config import Settings
-    from allowance.stores.base import Store
 
 __all__ = ["hosted_store", "leave", "named_server"]
 
@@ -35,10 +35,10 @@ _lock = threading.RLock()
 
 
 def named_server(api_base: str | None, store: object) -> str | Store:
-    """The server of ``client_type="hosted"``: the one that is named, else the store that is configured.
+    """The server of ``client_type="hosted"``: the one that is named, else the store if that is a server.
 
     Raises:
-        ConfigurationError: neither names one.
+        ConfigurationError: none of them is one.
     """
     if api_base is not None:
         if not is_hosted(api_base):
@@ -47,10 +47,11 @@ def named_server(api_base: str | None, store: object) -> str | Store:
                 f"{str(api_base).partition('://')[0]!r:.60}. `allowance serve` runs one."
             )
         return api_base
-    if isinstance(store, str) and is_hosted(store):
-        return store
-    if not isinstance(store, str) and store is not None and is_hosted(getattr(store, "url", None)):
-        return store  # type: ignore[return-value]  # configure() has seen that it is a store
+    for known in (store, os.environ.get("ALLOWANCE_STORE")):
+        if isinstance(known, str) and is_hosted(known):
+            return known
+        if isinstance(known, Store) and is_hosted(known.url):
+            return known
     raise ConfigurationError(
         "client_type='hosted' needs the server that keeps the budgets: give "
         "api_base='https://budgets.example', or set ALLOWANCE_STORE to its URL. `allowance serve` runs one."

@@ -86,6 +86,7 @@ class Journal:
         self._own: JournalFile | None = None
         self._adopting = threading.RLock()
         self._adopted = False
+        self._is_left = False
         self._left_alone: dict[str, float] = {}
         self._disk_again_at = 0.0
         self._backoff = Backoff()
@@ -270,7 +271,7 @@ class Journal:
 
     def _adopt(self) -> None:
         store = self._store()
-        if store is None:
+        if store is None or self._is_left:
             return
         self._adopted = True
         for path, descriptor in place.abandoned(self.directory):
@@ -307,7 +308,8 @@ class Journal:
 
     def leave(self) -> None:
         """Leave all that waits to whoever uses the store next: this store is closed."""
-        with self._lock:
+        with self._adopting, self._lock:
+            self._is_left = True
             for file in self._files:
                 if file.left:
                     file.let_go()
