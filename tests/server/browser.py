@@ -57,14 +57,15 @@ class World:
     store: SQLiteStore
     state: State
     keys: Keys
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def client(self, who: str | None = None) -> httpx.Client:
+    @contextmanager
+    def client(self, who: str | None = None) -> Iterator[httpx.Client]:
         """A browser without a screen; logged in with a key, where one is named."""
-        client = httpx.Client(base_url=self.url, headers={"accept": "text/html"}, timeout=30)
-        if who is not None:
-            log_in(client, self.tokens[who])
-        return client
+        with httpx.Client(base_url=self.url, headers={"accept": "text/html"}, timeout=30) as client:
+            if who is not None:
+                assert log_in(client, self.tokens[who]).status_code == 303
+            yield client
 
 
 def log_in(client: httpx.Client, token: str, onward: str = "/") -> httpx.Response:

@@ -46,9 +46,7 @@ class Fields:
         if _THOUSANDS.fullmatch(plain):
             plain = plain.replace(",", "")
         if not _NUMBER.fullmatch(plain):
-            raise ConfigurationError(
-                f"{what} must be US dollars such as 5, 0.25 or 1,000, not {typed[:40]!r}."
-            )
+            raise ConfigurationError(f"{what} must be US dollars, such as 5 or 0.25, not {typed[:40]!r}.")
         return to_nanos(plain, what=what)
 
     def limit(self) -> int | None:

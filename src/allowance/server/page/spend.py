@@ -112,7 +112,8 @@ class Spend:
                 return
             if self._last is None:
                 self._last = self._before_first(self._first_day() * _DAY)
-            if self._take(self._store.entries(after=max(0, self._last - _OVERLAP)), now + patience):
+            again = _OVERLAP if self._complete else 0
+            if self._take(self._store.entries(after=max(0, self._last - again)), now + patience):
                 self._complete = True
                 self._read_at = time.monotonic()
             self._forget()

@@ -18,7 +18,7 @@ __all__ = ["Bar", "about", "bar_of", "clean", "exact", "iso", "long_from", "mome
 _HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"  # they make one emoji, or one letter, of several
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
-_DIGITS: Final = 4
+_CENT: Final = NANOS_PER_USD // 100
 
 
 def exact(nanos: int | None, none: str = "no limit") -> str:
@@ -27,12 +27,13 @@ def exact(nanos: int | None, none: str = "no limit") -> str:
 
 
 def about(nanos: int | None, none: str = "no limit") -> str:
-    """``"$1,234.57"``, ``"$0.01235"``: cents from one dollar on, four digits that count below."""
+    """``"$1,234.57"``, ``"$0.0124"``, ``"$0.000026"``: as one reads it; `exact` has every digit."""
     if nanos is None:
         return none
     whole = abs(nanos)
-    cents = whole >= NANOS_PER_USD
-    step: int = NANOS_PER_USD // 100 if cents else 10 ** max(0, len(str(whole)) - _DIGITS)
+    step = _CENT if whole >= NANOS_PER_USD else _CENT // 100
+    if whole < _CENT:
+        step = 10 ** max(0, len(str(whole)) - 2)
     rounded = (whole + step // 2) // step * step
     return format_usd(-rounded if nanos < 0 else rounded)
 
