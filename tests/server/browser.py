@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 from allowance.ledger.records import AccountKey, Ask, Declaration, Grant, Posting
 from allowance.ledger.records import Scope as Budget
@@ -163,3 +165,51 @@ def populate(world: World, users: int, *, seed: int = 7) -> None:
 
     with ThreadPoolExecutor(48) as pool:
         list(pool.map(make, plans))
+
+
+needs_chromium = pytest.mark.skipif(
+    not os.path.exists(CHROMIUM) and not os.environ.get("CI"),
+    reason=f"there is no Chromium at {CHROMIUM}: apt-get install chromium, or set ALLOWANCE_TEST_CHROMIUM",
+)
+"""Skips where no browser is installed; in CI it fails then."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def watched(browser: Browser, origin: str, **options: Any) -> Iterator[Page]:
+    """A page on which nothing may go wrong: no error, no breach of the policy, no dialog, no other host."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    wrong: list[str] = []
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(f"console: {message.text}")
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((f"{origin}/", "data:")):
+            wrong.append(f"it asked {request.url}")
+
+    def alerted(dialog: Dialog) -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    page.on("request", asked)
+    page.on("dialog", alerted)
+    try:
+        yield page
+    finally:
+        context.close()
+    assert wrong == []

@@ -220,23 +220,28 @@ def test_each_line_is_read_once_and_a_call_counts_once() -> None:
 
 
 class Long(MemoryStore):
-    """A store whose ledger has a hundred lines a day for ninety days; it counts those that are read."""
+    """A store whose ledger has nine thousand lines, evenly over its days; it counts those that are read."""
 
-    def __init__(self) -> None:
+    model = "o3"
+
+    def __init__(self, days: int = 90) -> None:
         super().__init__()
         self.read = 0
         self.lines = 9_000
-        self.began = time.time_ns() // 1_000 - 90 * DAY
+        self.step = days * DAY // self.lines
+        self.began = time.time_ns() // 1_000 - days * DAY
 
     def at(self, seq: int) -> int:
-        return self.began + seq * (DAY // 100)
+        return self.began + seq * self.step
 
     def entries(self, *_: object, after: int = 0, **__: object) -> Iterator[Entry]:
         key = AccountKey("shop", "user", "alice")
         for seq in range(after + 1, self.lines + 1):
             self.read += 1
             at = self.at(seq)
-            yield Entry(seq, key, EntryKind.CALL, USD, at, at, 0, hold_id=f"c{seq}", model="o3")
+            yield Entry(
+                seq, key, EntryKind.CALL, USD, at, at, 0, hold_id=f"c{seq}", model=self.model.format(seq)
+            )
 
 
 def test_a_long_ledger_is_read_from_where_the_days_begin() -> None:
@@ -274,17 +279,15 @@ def test_a_first_view_that_is_out_of_patience_goes_on_with_the_next() -> None:
 
 
 def test_models_without_end_are_bounded() -> None:
-    store = MemoryStore()
-    key = AccountKey("shop", "user", "alice")
-    store.define(key, Declaration(limit=None, creates=True))
-    for number in range(5_000):
-        store.settle(Posting(f"c{number}", USD, (Budget(key),), f"model-{number}"))
-    view = Spend(store, hidden="(keys)").view(_sees, patience=60)
-    assert view.amount == 5_000 * USD
-    assert len(view.models) <= 2_001
+    store = Long(days=1)
+    store.model = "model-{}"
+    sums = Spend(store, hidden="(keys)")
+    view = sums.view(_sees, patience=60)
+    assert (view.amount, view.calls) == (9_000 * USD, 9_000)
+    assert sum(len(day) for day in sums._days.values()) <= 2 * 2_001
     bars = model_bars(view.models)
     assert len(bars) == 11
-    assert sum(bar.amount for bar in bars) == 5_000 * USD
+    assert sum(bar.amount for bar in bars) == 9_000 * USD
 
 
 def test_standings_tell_the_fullest() -> None:
