@@ -205,8 +205,10 @@ def look(page: Page, name: str) -> None:
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate(_FAULTS) == [], f"{name}, {screen}"
         assert page.evaluate(_FAINT) == [], f"{name}, {screen}"
-        if PICTURES:
-            page.screenshot(path=Path(PICTURES) / f"{screen}-{name}.png", full_page=True)
+    for screen, (width, scheme) in SCREENS.items() if PICTURES else ():
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=Path(PICTURES or "") / f"{screen}-{name}.png", full_page=True)
 
 
 def test_it_works_without_scripts_for_one_who_only_reads(site: World, browser: Browser) -> None:
