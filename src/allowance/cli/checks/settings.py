@@ -61,6 +61,8 @@ def settings_in_force(settings: Settings, given: Mapping[str, Any]) -> Iterator[
         value = getattr(settings, name)
         if name == "store":
             value = without_secrets(str(value)) if value is not None else default_url()
+        elif name == "api_key":
+            value = "none" if value is None else "set, and not shown"
         elif value is None:
             value = {"catalogue": "the shipped one", "prices": "none"}.get(name, "none")
         yield Setting(name, str(value), _origin(name, given))
