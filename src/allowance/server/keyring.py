@@ -29,16 +29,17 @@ _PAUSE: Final = 0.25  # before a database that did not answer is asked again
 
 
 class Seen(NamedTuple):
-    """What the database said. ``asked_at`` is by this process's monotonic clock, from before the question."""
+    """What the database said. By this process's monotonic clock it was asked, and had told its time."""
 
     keys: dict[str, Known]
     generation: int
     database_time: int
+    told_at: float
     asked_at: float
 
 
 _NEVER: Final = float("-inf")
-_NOTHING: Final = Seen({}, -1, 0, _NEVER)
+_NOTHING: Final = Seen({}, -1, 0, 0.0, _NEVER)
 
 
 class Keyring:
@@ -81,7 +82,7 @@ class Keyring:
         known = seen.keys.get(key_id)
         if known is None:
             return None
-        now = seen.database_time + int((time.monotonic() - seen.asked_at) * 1e6)
+        now = seen.database_time + int((time.monotonic() - seen.told_at) * 1e6)
         return None if _expired(known[0], now) else known
 
     def _age(self) -> float:
@@ -119,7 +120,7 @@ class Keyring:
                 for key_id, known in keys.items()
                 if not known[0].revoked and not _expired(known[0], now)
             }
-        self._seen = Seen(keys, latest, now, asked_at)
+        self._seen = Seen(keys, latest, now, time.monotonic(), asked_at)
         self._failure = None
 
 

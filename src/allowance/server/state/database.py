@@ -128,10 +128,7 @@ def open_database(url: str) -> Database:
         return _in_file(server_file(os.path.expanduser(unquote(rest[1:]))))
     if scheme in ("postgresql", "postgres"):
         password = urlsplit(url).password or ""
-        database = Database(lambda: _postgres_engine(url), unquote(password))
-        with database.write() as connection:
-            migrate(connection)
-        return database
+        return _migrated(Database(lambda: _postgres_engine(url), unquote(password)))
     raise ConfigurationError(
         f"A server cannot stand on a store of the kind {scheme[:40]!r}: its keys must outlive it. "
         "Use sqlite:///allowance.db or postgresql://..."
@@ -155,17 +152,24 @@ def _in_file(path: str) -> Database:
     try:
         lock.acquire()
         if not os.path.lexists(path):
-            place.make(path, lambda draft: _migrated(draft).close())
-        return _migrated(path)
+            place.make(path, lambda draft: _migrated(_of_file(draft)).close())
+        return _migrated(_of_file(path))
     finally:
         lock.release()
         lock.close()
 
 
-def _migrated(path: str) -> Database:
-    database = Database(lambda: _file_engine(path))
-    with database.write() as connection:
-        migrate(connection)
+def _of_file(path: str) -> Database:
+    return Database(lambda: _file_engine(path))
+
+
+def _migrated(database: Database) -> Database:
+    try:
+        with database.write() as connection:
+            migrate(connection)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
