@@ -18,13 +18,12 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 from allowance.ledger.records import AccountKey, Ask, Declaration, Grant, Posting
 from allowance.ledger.records import Scope as Budget
+from allowance.server import app
 from allowance.server.keys import Keys, Scope
-from allowance.server.page import page_router
 from allowance.server.settings import ServerSettings
 from allowance.server.state import State, open_state
 from allowance.stores.sqlite import SQLiteStore
@@ -84,15 +83,14 @@ def csrf_of(answer: httpx.Response) -> str:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, **settings: Any) -> Iterator[World]:
     """An empty one: keys ``admin``, ``reader`` and ``red`` (an admin's that is bound to the project red)."""
     url = f"sqlite:///{folder / 'budgets.db'}"
     store, state = SQLiteStore(folder / "budgets.db"), open_state(url)
-    keys = Keys(state, store)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(page_router(store, keys, state, ServerSettings()))
     try:
-        with _served(app) as address:
+        served = app(store, state, ServerSettings(sweep_seconds=None, **settings))
+        keys = served.keys
+        with _served(served) as address:
             made = World(address, store, state, keys)
             made.tokens["admin"] = keys.mint("admin", [Scope.ADMIN], actor="test")[1]
             made.tokens["reader"] = keys.mint("reader", [Scope.READ], actor="test")[1]
@@ -105,7 +103,7 @@ def world(folder: Path) -> Iterator[World]:
 
 @contextmanager
 def _served(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -13,6 +13,7 @@ import pytest
 
 from allowance.ledger.records import AccountKey, Declaration
 from allowance.server.key import Scope
+from allowance.server.keys import Keys
 from allowance.server.page import OPEN, ROUTES
 from allowance.server.page.attempts import Attempts
 from allowance.server.page.listing import packed
@@ -167,6 +168,36 @@ def test_a_revoked_key_is_out_at_once_and_its_session_with_it(site: World) -> No
         assert answer.status_code == 401
         assert "not good" in answer.text
         assert token not in answer.text
+
+
+def test_a_key_that_another_server_revoked_is_out_within_moments(site: World) -> None:
+    key, site.tokens["goner"] = site.keys.mint("goner", [Scope.READ], actor="test")
+    with site.client("goner") as client:
+        assert client.get("/").status_code == 200
+        Keys(site.state).revoke(key.key_id, actor="another server")
+        until = time.monotonic() + 30
+        while client.get("/").status_code == 200:
+            assert time.monotonic() < until
+        assert client.get("/").headers["location"] == "/login"
+
+
+def test_over_tls_no_other_host_can_set_the_cookie(tmp_path: Path) -> None:
+    with world(tmp_path, over_tls=True) as made, made.client() as client:
+        answer = log_in(client, made.tokens["reader"])
+        assert answer.status_code == 403  # httpx, as a browser, sends no Secure cookie over http
+        cookie = answer.headers["set-cookie"]
+        assert "Secure" in cookie
+        nonce = re.search(r"allowance_login=([0-9a-f]{32})", cookie)
+        assert nonce is not None
+        answer = client.post(
+            "/login",
+            data={"key": made.tokens["reader"], "csrf": csrf_of(answer)},
+            headers={"cookie": nonce[0]},
+        )
+        assert answer.status_code == 303
+        assert re.search(
+            r"__Host-allowance=.*; Path=/; SameSite=strict; Secure", answer.headers["set-cookie"]
+        )
 
 
 def test_keys_are_not_tried_without_end(site: World) -> None:

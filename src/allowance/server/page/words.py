@@ -19,6 +19,7 @@ _HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"  # they make one emoji, or one letter, of several
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 _CENT: Final = NANOS_PER_USD // 100
+_LEAST: Final = NANOS_PER_USD // 1_000_000
 
 
 def exact(nanos: int | None, none: str = "no limit") -> str:
@@ -31,6 +32,8 @@ def about(nanos: int | None, none: str = "no limit") -> str:
     if nanos is None:
         return none
     whole = abs(nanos)
+    if 0 < whole < _LEAST:
+        return f"{'-' if nanos < 0 else ''}<{format_usd(_LEAST)}"
     step = _CENT if whole >= NANOS_PER_USD else _CENT // 100
     if whole < _CENT:
         step = 10 ** max(0, len(str(whole)) - 2)
