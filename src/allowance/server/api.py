@@ -36,7 +36,7 @@ __all__ = ["key_endpoints", "v1"]
 
 def v1(doing: Doing, gate: Gate, metrics: Metrics, settings: ServerSettings) -> list[Endpoint]:
     """The endpoints of the protocol: what the server is, and the verbs."""
-    build = partial(Endpoint, gate=gate, metrics=metrics, within=settings.read_timeout)
+    build = partial(Endpoint, gate=gate, metrics=metrics)
     endpoints = [build("/v1/", _about, Need.OPEN, method="GET")]
     for verb in VERBS.values():
         handler = _handler(verb, doing)
@@ -48,7 +48,7 @@ def key_endpoints(
     keys: Keys, doing: Doing, gate: Gate, metrics: Metrics, settings: ServerSettings
 ) -> list[Endpoint]:
     """The endpoints about keys, which need an admin's."""
-    build = partial(Endpoint, need=Need.ADMIN, gate=gate, metrics=metrics, within=settings.read_timeout)
+    build = partial(Endpoint, need=Need.ADMIN, gate=gate, metrics=metrics)
     return [
         build(route.path, partial(_of_keys, route, keys, doing), method=route.method, most=settings.max_body)
         for route in ROUTES

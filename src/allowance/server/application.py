@@ -144,8 +144,7 @@ class Application(FastAPI):
             need = self._need(scope)
             headers = scope["headers"]
             key = await self.gate.admit(headers, need)
-            most, within = self.settings.max_body, self.settings.read_timeout
-            body = await read_body(headers, receive, most=most, within=within)
+            body = await read_body(headers, receive, most=self.settings.max_body)
             scope.setdefault("state", {})["key"] = key
             await super().__call__(scope, _replay(body, receive), guarded)
         except Exception as error:

@@ -54,7 +54,6 @@ class Endpoint:
         *,
         method: str = "POST",
         most: int = 64 * 1024,
-        within: float = 5.0,
     ) -> None:
         self.path = path
         self.method = method
@@ -62,7 +61,6 @@ class Endpoint:
         self._handler = handler
         self._gate = gate
         self._most = most
-        self._within = within
         self._watch = metrics.watch(path)
 
     def route(self) -> Route:
@@ -77,7 +75,7 @@ class Endpoint:
             key = await self._gate.admit(headers, self.need)
             body = b""
             if self.method == "POST":
-                body = await read_body(headers, receive, most=self._most, within=self._within)
+                body = await read_body(headers, receive, most=self._most)
             reply = await self._handler(Call(key, body, arrived))
         except Exception as error:  # noqa: BLE001  # one that is not ours is logged, and says nothing
             reply = problem_of(error)

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "Need", "token_of"]
 
 
+_REMEMBERED: Final = 0.05
+"""Seconds for which a token is not looked at again: with what `Keys` remembers, still within a second."""
+
+_MOST: Final = 1_000
+
+
 class Need(StrEnum):
     """What a route asks of whoever comes."""
 
@@ -36,6 +42,7 @@ class Gate:
     def __init__(self, keys: Keys, rates: Rates) -> None:
         self._keys = keys
         self._rates = rates
+        self._known: dict[str, tuple[float, Key | None]] = {}
         self._asking: asyncio.Future[Key | None] | None = None
 
     async def admit(self, headers: Iterable[tuple[bytes, bytes]], need: Need) -> Key | None:
@@ -53,7 +60,14 @@ class Gate:
             raise _unauthorized(
                 "This needs a key. Send it as Authorization: Bearer KEY; in Python, set ALLOWANCE_API_KEY."
             )
-        key = self._keys.check(token) if self._keys.fresh else await self._ask(token)
+        now = time.monotonic()
+        known = self._known.get(token)
+        if known is None or known[0] <= now:
+            known = now + _REMEMBERED, await self._ask(token)
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[token] = known
+        key = known[1]
         if key is None or key.revoked or (key.expires_at is not None and key.expires_at <= _micros()):
             raise _unauthorized(
                 "This key is not valid: it was mistyped, revoked, or its time is over. Whoever runs the "

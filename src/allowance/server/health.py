@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from allowance.server.settings import ServerSettings
     from allowance.server.state import State
 
-__all__ = ["health"]
+__all__ = ["NOBODY", "health"]
 
 PATIENCE: Final = 5.0
 """Seconds in which the store must answer, for the server to be ready."""
 
-_NOBODY: Final = AccountKey("(nobody)", "user", "(nobody)")
+NOBODY: Final = AccountKey("(nobody)", "user", "(nobody)")
+"""Whom a store is asked for, to see whether it answers."""
 
 
 def health(
@@ -54,7 +55,7 @@ async def _alive(_: Call) -> Reply:
 
 async def _ready(doing: Doing, state: State, _: Call) -> Reply:
     checks: dict[str, Callable[[], object]] = {
-        "store": partial(doing.store.account, _NOBODY),
+        "store": partial(doing.store.account, NOBODY),
         "state": state.now,
     }
     found: dict[str, str] = {}

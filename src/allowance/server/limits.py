@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from allowance.server.problems import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from starlette.types import Message, Receive
+    from starlette.types import Receive
 
 __all__ = ["Rates", "read_body"]
 
@@ -54,31 +53,31 @@ class Rates:
             )
 
 
-async def read_body(
-    headers: Iterable[tuple[bytes, bytes]], receive: Receive, *, most: int, within: float
-) -> bytes:
-    """The whole body of a request.
+async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, *, most: int) -> bytes:
+    """The whole body of a request. How long it may take to come is `BoundedProtocol`'s matter.
 
     Raises:
-        RefusedError: 413 where it has more than ``most`` bytes, 408 where it did not come in time or was
-            broken off, 415 where it is packed: what unpacks to more than it is, is not taken.
+        RefusedError: 413 where it has more than ``most`` bytes, 408 where it was broken off, 415 where it is
+            packed: what unpacks to more than it is, is not taken.
     """
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > most:
             raise too_large(most)
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise RefusedError(415, "bad_request", "Send the body as it is, without Content-Encoding.")
-    message = await _next(receive, within)
+            raise RefusedError(
+                415, "unsupported_media_type", "Send the body as it is, without Content-Encoding."
+            )
+    message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False):
-        chunks = [body]
-        size = len(body)
-        ends = time.monotonic() + within
+        chunks, size = [body], len(body)
         while message.get("more_body", False) and size <= most:
-            message = await _next(receive, ends - time.monotonic())
+            message = await receive()
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
         body = b"".join(chunks)
+    if message["type"] == "http.disconnect":
+        raise RefusedError(408, "timeout", "The request was broken off.", close=True)
     if len(body) > most:
         raise too_large(most)
     return body
@@ -87,14 +86,3 @@ async def read_body(
 def too_large(most: int) -> RefusedError:
     """The refusal of a body of more than ``most`` bytes."""
     return RefusedError(413, "too_large", f"The body may have {most} bytes. Send less.")
-
-
-async def _next(receive: Receive, within: float) -> Message:
-    try:
-        async with asyncio.timeout(within):
-            message = await receive()
-    except TimeoutError:
-        raise RefusedError(408, "timeout", "The request's body did not come in time.", close=True) from None
-    if message["type"] == "http.disconnect":
-        raise RefusedError(408, "timeout", "The request was broken off.", close=True)
-    return message

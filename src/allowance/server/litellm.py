@@ -63,7 +63,7 @@ def litellm(
 ) -> list[Endpoint]:
     """The two endpoints. Both need a key that may spend: what posts costs is code that makes calls."""
     books = _Books(doing.store, state)
-    build = partial(Endpoint, need=Need.SPEND, gate=gate, metrics=metrics, within=settings.read_timeout)
+    build = partial(Endpoint, need=Need.SPEND, gate=gate, metrics=metrics)
     return [
         build("/get_budget", partial(_get, doing, books), most=settings.max_body),
         build("/set_budget", partial(_set, doing, books), most=settings.max_litellm_body),

@@ -9,75 +9,89 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["MAX_HEAD", "PATIENCE", "BoundedProtocol"]
+__all__ = ["BODY_PATIENCE", "HEAD_PATIENCE", "MAX_HEAD", "BoundedProtocol"]
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's line and headers."""
 
-PATIENCE: Final = 5.0
-"""Seconds from the first byte of a request (or from the connection) to the end of its headers."""
+HEAD_PATIENCE: Final = 5.0
+"""Seconds from the connection, or from the first byte of a request, to the end of its headers."""
+
+BODY_PATIENCE: Final = 10.0
+"""Seconds from there to the end of its body."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, for clients that may be slow, or mean to be."""
 
-    _head = 0
-    _within_head = True
+    _head = 0  # bytes of it so far
+    _within = "head"  # or "body"
+    _begun = False  # whether a part of a request has come, and not all
     _timer: asyncio.TimerHandle | None = None
+    _timed = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A client came: it has to say something."""
         super().connection_made(transport)
-        self._timer = self.loop.call_later(PATIENCE, self._too_slow)
+        self._begun = True
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went."""
-        self._stop()
+        self._begun = False
+        self._watch()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes came; those of a head are counted."""
-        if self._within_head:
-            if self._timer is None:  # the first bytes of a further request on this connection
-                self._timer = self.loop.call_later(PATIENCE, self._too_slow)
+        """Some bytes came. A request that comes whole, as nearly all do, needs no timer."""
+        self._begun = True
+        room = MAX_HEAD - self._head
+        if self._within == "head":
             self._head += len(data)
-            if self._head > MAX_HEAD:
-                self._check_head(data)
-                return
-        super().data_received(data)
-
-    def _check_head(self, data: bytes) -> None:
-        """More came at once than a head may be: what is left of it may be a body."""
-        room = MAX_HEAD - (self._head - len(data))
-        super().data_received(data[:room])
-        if self.transport.is_closing():
-            return
-        if self._within_head:
-            self._refuse(b"431 Request Header Fields Too Large")
+        if self._within == "head" and len(data) > room:
+            super().data_received(data[:room])  # what is left of it may be a body
+            if self._within == "head":
+                self._refuse(b"431 Request Header Fields Too Large")
+            elif not self.transport.is_closing():
+                super().data_received(data[room:])
         else:
-            super().data_received(data[room:])
+            super().data_received(data)
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        """A request begins, be it behind another in the same bytes."""
+        self._begun = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """A head is whole."""
-        self._within_head = False
-        self._stop()
+        self._within = "body"
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A request is whole: what comes next is the head of another."""
-        self._within_head, self._head = True, 0
+        self._within, self._head, self._begun = "head", 0, False
         super().on_message_complete()
 
-    def _stop(self) -> None:
+    def _watch(self) -> None:
+        """Have a timer run as long as something is missing, and one for each part of a request."""
+        wanted = self._within if self._begun else ""
+        if wanted == self._timed:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._timed = wanted
+        if wanted:
+            patience = HEAD_PATIENCE if wanted == "head" else BODY_PATIENCE
+            self._timer = self.loop.call_later(patience, self._too_slow)
 
     def _too_slow(self) -> None:
-        self._timer = None
-        if not self.transport.is_closing():
-            self._refuse(b"408 Request Timeout")
+        self._refuse(b"408 Request Timeout")
 
     def _refuse(self, status: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-        self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()

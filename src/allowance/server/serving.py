@@ -19,6 +19,7 @@ import uvicorn
 
 from allowance.errors import ConfigurationError
 from allowance.server.application import Application
+from allowance.server.health import NOBODY
 from allowance.server.keys import Keys, Scope
 from allowance.server.logs import configure_logs
 from allowance.server.settings import ServerSettings
@@ -179,6 +180,7 @@ def _prepare(serving: Serving) -> tuple[str, str | None]:
     """Make what is not there yet: the store, the server's own tables, and at first an admin key."""
     store = open_store(serving.store)
     try:
+        store.account(NOBODY)  # its tables are made now, by one; and whether it can be used is told now
         state = open_state(serving.store)
         try:
             keys = Keys(state, store)

@@ -15,7 +15,6 @@ class ServerSettings:
         max_body: bytes that a request's body may have.
         max_scopes: budgets that one call may name.
         max_litellm_body: the same for ``/set_budget``, whose body holds every user of a project.
-        read_timeout: seconds within which a request's body must have come.
         rate: requests a second that one key may make in the long run; None does not count them.
         burst: how many it may make at once before the rate counts.
         threads: worker threads that take the gathered reserves and settles to the store.
@@ -32,10 +31,9 @@ class ServerSettings:
     max_body: int = 64 * 1024
     max_scopes: int = 8
     max_litellm_body: int = 8 * 1024 * 1024
-    read_timeout: float = 5.0
     rate: float | None = None
     burst: int = 200
-    threads: int = 3
+    threads: int = 2
     batch: int = 256
     queue: int = 10_000
     sweep_seconds: float | None = 30.0

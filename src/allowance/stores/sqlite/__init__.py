@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
-from allowance.errors import ConfigurationError, StoreUnavailableError
+from allowance.errors import BudgetError, ConfigurationError, StoreUnavailableError
 from allowance.ledger import verbs
 from allowance.ledger.accounts import turn
 from allowance.ledger.names import DELETED
 from allowance.ledger.pruning import Pruning
-from allowance.ledger.records import AccountKey, HoldState
+from allowance.ledger.records import AccountKey, Ask, HoldState
 from allowance.stores.memory import system_clock
 from allowance.stores.sqlite.engine import engine_for, leave
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from allowance.ledger.records import (
         Account,
-        Ask,
         Declaration,
         Denial,
         Entry,
@@ -89,6 +88,17 @@ class SQLiteStore:
     def settle(self, posting: Posting) -> Settlement:
         """See `Store.settle`."""
         return self._run(lambda tables, now: verbs.settle(tables, posting, now))
+
+    def many(self, operations: Sequence[Ask | Posting]) -> list[Grant | Denial | Settlement | BudgetError]:
+        """See `Batching.many`: one transaction for all."""
+        self._refuse_closed()
+        outcomes = self._engine.run_each([_verb_of(operation) for operation in operations], self._clock)
+        found: list[Grant | Denial | Settlement | BudgetError] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, BudgetError):
+                raise outcome
+            found.append(outcome)
+        return found
 
     def release(self, hold_id: str, *, reason: str = "") -> Hold | None:
         """See `Store.release`."""
@@ -225,11 +235,20 @@ class SQLiteStore:
             leave(self._engine)
 
     def _run(self, verb: Callable[[SQLiteTables, int], T]) -> T:
+        self._refuse_closed()
+        return self._engine.run(verb, self._clock)
+
+    def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreUnavailableError(
                 f"The store {self.path} was closed. Open it again: SQLiteStore(path)."
             )
-        return self._engine.run(verb, self._clock)
+
+
+def _verb_of(operation: Ask | Posting) -> Callable[[SQLiteTables, int], Grant | Denial | Settlement]:
+    if isinstance(operation, Ask):
+        return lambda tables, now: verbs.reserve(tables, operation, now)
+    return lambda tables, now: verbs.settle(tables, operation, now)
 
 
 def _page_of_accounts(project: str | None, last: AccountKey, tables: SQLiteTables, now: int) -> list[Account]:

@@ -64,13 +64,42 @@ class Engine:
             StoreCorruptError: it is no ledger, or not the one that was opened.
             ConfigurationError: a value that SQLite cannot keep.
         """
+        outcome: T = self._batches.run(Operation(self._action(verb, clock)))
+        return outcome
+
+    def run_each(
+        self, verbs: Sequence[Callable[[SQLiteTables, int], T]], clock: Callable[[], int]
+    ) -> list[T | Exception]:
+        """Run several verbs in one transaction, each whole or undone; an error stands in its place.
+
+        Raises:
+            StoreUnavailableError, StoreCorruptError: as `run`; of none is it known whether it was kept.
+        """
+        operations = [Operation(self._action(verb, clock)) for verb in verbs]
+
+        def action(tables: SQLiteTables) -> None:
+            connection = self._connection
+            if connection is None:
+                raise StoreUnavailableError(f"{self.path} was closed meanwhile. Nothing was changed.")
+            for operation in operations:
+                self._perform(operation, connection, tables)
+
+        self._batches.run(Operation(action))
+        return [
+            operation.result if operation.error is None else operation.error  # type: ignore[misc]  # an Exception
+            for operation in operations
+        ]
+
+    def _action(
+        self, verb: Callable[[SQLiteTables, int], T], clock: Callable[[], int]
+    ) -> Callable[[SQLiteTables], T]:
+        """The verb at the store's time, which is that of its turn."""
 
         def action(tables: SQLiteTables) -> T:
             self._latest = now = max(clock(), self._latest)
             return verb(tables, now)
 
-        outcome: T = self._batches.run(Operation(action))
-        return outcome
+        return action
 
     def _commit(self, batch: Sequence[Operation]) -> None:
         with self._file:
