@@ -213,13 +213,13 @@ class Charge:
         try:
             return group.store.reserve(ask)
         except StoreUnavailableError as error:
-            if group.store.rank == journal.REMOTE:
-                journal.journal_of(group.store).failed(error)
+            is_news = group.store.rank != journal.REMOTE or journal.journal_of(group.store).failed(error)
             # A memory store never comes back (this is a forked child): nothing was left open for that.
             closed = self.books.policy.on_store_error == "closed" or group.store.rank == 0
             if closed and not group.unlimited(self.model):
                 raise
-            log.warning("A call goes on without its budget in %s: %s", group.store.url, error)
+            level = logging.WARNING if is_news else logging.DEBUG
+            log.log(level, "A call goes on without its budget in %s: %s", group.store.url, error)
             return None
 
     def _expect_room(self, group: Group) -> None:

@@ -8,12 +8,15 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from allowance.calls.journal import place
 from allowance.calls.journal.backoff import Backoff
 from allowance.calls.journal.files import JournalFile, read_file
 from allowance.calls.journal.frames import framed
+from allowance.calls.journal.helpers import together
 from allowance.calls.journal.refusals import is_final, keep_refused
 from allowance.errors import (
     BudgetError,
@@ -36,6 +39,10 @@ LEFT_ALONE: Final = 600.0
 """Seconds for which a dead process's file is left, that this one cannot post."""
 
 _BETWEEN_COMPLAINTS: Final = 60.0
+
+MOST_HELPERS: Final = 7
+WORTH_A_HELPER: Final = 32
+"""Threads that post what waits beside the one that began, and for how much of it each is worthwhile."""
 
 
 class Ticket:
@@ -175,15 +182,17 @@ class Journal:
             self._backoff.answered()
             self._wake()
 
-    def failed(self, error: BudgetError) -> None:
-        """It did not answer."""
-        if self._backoff.failed(getattr(error, "retry_after", None)):
+    def failed(self, error: BudgetError) -> bool:
+        """It did not answer; whether that is news, and was told."""
+        is_news = self._backoff.failed(getattr(error, "retry_after", None))
+        if is_news:
             log.warning(
                 "%s does not answer; what calls have cost is kept in %s, and posted once it does. %s",
                 self.url,
                 self.directory,
                 error,
             )
+        return is_news
 
     def is_down(self) -> bool:
         """Whether it is known not to answer just now, so that nobody should wait for it."""
@@ -200,22 +209,31 @@ class Journal:
     # -- later ---------------------------------------------------------------------------------------
 
     def replay(self, until: float | None = None) -> None:
-        """Try what waits, in its order, as long as the store answers; ``until`` (monotonic) at most."""
+        """Try what waits, the oldest first, as long as the store answers; ``until`` (monotonic) at most."""
         patience = 0.0 if until is None else max(0.0, until - time.monotonic())
         if not self._replaying.acquire(timeout=patience):
             return  # another thread is at it
         try:
-            before = len(self._waiting)
-            for ticket in sorted(self._waiting.values(), key=lambda ticket: ticket.number):
-                if until is not None and time.monotonic() >= until:
-                    break
-                if ticket.number in self._waiting and not self._attempt(ticket):
-                    break
-            else:
-                if before:
-                    log.info("All that waited for %s has reached it: %d costs and holds.", self.url, before)
+            tickets = deque(sorted(self._waiting.values(), key=lambda ticket: ticket.number))
+            number = len(tickets)
+            together(partial(self._next, tickets, until), min(MOST_HELPERS, number // WORTH_A_HELPER))
+            if number and not self._waiting:
+                log.info("All that waited for %s has reached it: %d costs and holds.", self.url, number)
         finally:
             self._replaying.release()
+
+    def _next(self, tickets: deque[Ticket], until: float | None) -> bool:
+        """Try the next one; False where there is none, or no time, or the store does not answer."""
+        if until is not None and time.monotonic() >= until:
+            return False
+        try:
+            ticket = tickets.popleft()
+        except IndexError:
+            return False
+        if ticket.number in self._waiting and not self._attempt(ticket):
+            tickets.clear()
+            return False
+        return True
 
     def _attempt(self, ticket: Ticket) -> bool:
         """Try one; False where the store takes nothing now."""
