@@ -17,6 +17,7 @@ try:
     from allowance.stores.postgres.engine import Engine
     from allowance.stores.postgres.locks import stripe_of
     from allowance.stores.postgres.pool import Pool
+    from allowance.stores.postgres.pruning import prune
 except ModuleNotFoundError as missing:
     if missing.name is None or not missing.name.startswith("psycopg"):
         raise
@@ -197,6 +198,11 @@ class PostgresStore:
         while part := self._run(verbs.sweep):
             swept += part
         return swept
+
+    def prune(self, before: int) -> int:
+        """See `Store.prune`. Each step is a transaction of its own, of at most a hundred rows."""
+        self.sweep()
+        return prune(self._engine, before)
 
     def audit(self) -> list[str]:
         """See `Store.audit`. It looks at one moment, and nobody waits for it."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 T = TypeVar("T")
+Tables = TypeVar("Tables", bound=PostgresTables)
 
 _TRIES: Final = 5
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -39,26 +40,22 @@ class Engine:
         """The time to go by, where it is not the server's own."""
         return None if self._clock is None else self._clock()
 
-    def ask(self, statement: Any, values: Sequence[Any], *, patience: float | None = PATIENCE) -> list[Any]:
+    def ask(self, statement: Any, values: Sequence[Any]) -> list[Any]:
         """One statement in one round trip; it must be one that may be sent twice.
 
         Raises:
             StoreUnavailableError, StoreCorruptError, ConfigurationError: see `faults.translated`.
         """
-
-        def work(connection: Connection) -> list[Any]:
-            connection.patience = patience
-            return connection.execute(statement, values).fetchall()
-
-        return self._tried(work)
+        return self._tried(lambda connection: connection.execute(statement, values).fetchall())
 
     def transact(
         self,
-        verb: Callable[[PostgresTables, int], T],
+        verb: Callable[[Tables, int], T],
         *,
         stripes: Iterable[int] = (),
         hold_ids: Sequence[str] = (),
         repeatable: bool = True,
+        kind: type[Tables] = PostgresTables,  # type: ignore[assignment]  # where none is given it is this one
     ) -> T:
         """Run a verb at the store's time, alone on the families it is about, and whole.
 
@@ -68,18 +65,22 @@ class Engine:
         """
         wanted = set(stripes)
         earliest = 0
-        ended = [False]
+        ended = False
 
         def work(connection: Connection) -> T:
-            nonlocal earliest
-            if ended[0] and not repeatable:
+            nonlocal earliest, ended
+            if ended and not repeatable:
                 raise StoreUnavailableError(
                     f"The connection to {self._url} was lost while a change was made to be lasting. Whether "
                     "it was is not known: look at the budget before you ask again."
                 )
             for _ in range(100):
                 try:
-                    return self._once(connection, verb, wanted, hold_ids, earliest, ended)
+                    now = self._entered(connection, wanted, hold_ids, earliest)
+                    result = verb(kind(connection, frozenset(wanted), now, self.known.see), now)
+                    ended = True
+                    connection.execute("COMMIT")
+                    return result
                 except AgainError as more:
                     connection.execute("ROLLBACK")
                     wanted.update(more.stripes)
@@ -94,32 +95,22 @@ class Engine:
 
         return self._tried(work)
 
-    def _once(
-        self,
-        connection: Connection,
-        verb: Callable[[PostgresTables, int], T],
-        wanted: set[int],
-        hold_ids: Sequence[str],
-        earliest: int,
-        ended: list[bool],
-    ) -> T:
+    def _entered(
+        self, connection: Connection, wanted: set[int], hold_ids: Sequence[str], earliest: int
+    ) -> int:
+        """Begin, with all these locks; the time."""
         if hold_ids:
             (found,) = connection.execute(sql.STRIPES_OF, (list(hold_ids),)).fetchone() or ([],)
             wanted.update(found)
         connection.execute(_BEGIN)
         entered = connection.execute(sql.ENTER, (sorted(wanted), self.given(), earliest)).fetchone()
-        now = int(entered[0]) if entered is not None else 0
-        tables = PostgresTables(connection, frozenset(wanted), now, self.known.see)
-        result = verb(tables, now)
-        ended[0] = True
-        connection.execute("COMMIT")
-        return result
+        return int(entered[0]) if entered is not None else earliest
 
     def look(self, work: Callable[[Connection], T]) -> T:
         """Read at one moment, however long it takes, while others write."""
 
         def looking(connection: Connection) -> T:
-            connection.patience = None
+            connection.end = None
             connection.execute(_SNAPSHOT)
             try:
                 return work(connection)

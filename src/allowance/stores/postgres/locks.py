@@ -19,4 +19,7 @@ A bounded number, so that no transaction, however large, can fill the server's t
 
 def stripe_of(key: AccountKey) -> int:
     """The lock of the key's family, whatever its label."""
-    return crc32("\0".join(key[:3]).encode()) % STRIPES
+    name = "\0".join(key[:3]).encode(
+        "utf-8", "surrogatepass"
+    )  # what cannot be kept is refused where it is kept
+    return crc32(name) % STRIPES

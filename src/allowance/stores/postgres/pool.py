@@ -10,7 +10,6 @@ import os
 import time
 from collections import deque
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -19,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from allowance.errors import StoreUnavailableError
 from allowance.stores.postgres.schema import prepare
+from allowance.stores.postgres.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -34,12 +34,13 @@ PATIENCE: Final = 5.0
 class Connection(psycopg.Connection[Any]):
     """A connection that does not wait for ever: a server may be stopped, and its machine still answer."""
 
-    patience: float | None = PATIENCE
+    end: float | None = None
+    """By when, on the monotonic clock, whatever is asked must be answered; None for ever."""
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-        """As psycopg's own; a statement that takes longer than ``patience`` loses the connection."""
-        if self.patience is not None:
-            gen = _bounded(gen, time.monotonic() + self.patience)
+        """As psycopg's own, but no longer than to its ``end``: then the connection is lost."""
+        if self.end is not None:
+            gen = _bounded(gen, self.end)
         result: T = super().wait(gen, *args, **options)
         return result
 
@@ -71,12 +72,8 @@ class Pool:
         _pools.add(self)
 
     def _begin(self) -> None:
-        # Of C, both: a signal's handler or a finalizer may come in the midst, and ask in its turn.
-        self._pid = os.getpid()
         self._idle: deque[Connection] = deque()
-        self._permits: SimpleQueue[None] = SimpleQueue()
-        for _ in range(self._size):
-            self._permits.put(None)
+        self._turns = Turns(self._size)
 
     @contextmanager
     def connection(self, end: float) -> Iterator[Connection]:
@@ -86,27 +83,25 @@ class Pool:
             StoreUnavailableError: all were in use until then, or the pool was closed.
             psycopg.Error: the server does not take a new one.
         """
-        permits, idle = self._permits, self._idle
-        try:
-            permits.get(timeout=max(0.001, end - time.monotonic()))
-        except Empty:
+        turns, idle = self._turns, self._idle
+        if not turns.take(end - time.monotonic()):
             raise StoreUnavailableError(
                 f"All {self._size} connections to {self._url} were in use for too long. Nothing was changed; "
                 "try again, or open the store with a larger pool_size.",
                 retry_after=0.1,
-            ) from None
+            )
         try:
             connection = self._taken(idle)
+            connection.end = end
             try:
                 yield connection
             finally:
                 if self._closed or connection.info.transaction_status != TransactionStatus.IDLE:
                     connection.close()
                 else:
-                    connection.patience = PATIENCE
                     idle.append(connection)
         finally:
-            permits.put(None)
+            turns.give()
 
     def _taken(self, idle: deque[Connection]) -> Connection:
         while True:
@@ -124,9 +119,7 @@ class Pool:
         connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
         try:
             if not self._prepared:
-                connection.patience = None
                 prepare(connection)
-                connection.patience = PATIENCE
                 self._prepared = True
         except BaseException:
             connection.close()
@@ -149,7 +142,7 @@ class Pool:
 
     def after_fork(self) -> None:
         """Begin anew in the child. The parent's connections are kept referenced: never used, never closed."""
-        self._inherited.append((self._idle, self._permits))
+        self._inherited.append(self._idle)
         self._begin()
 
 

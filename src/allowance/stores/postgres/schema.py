@@ -102,7 +102,13 @@ _MIGRATIONS: Final[dict[int, LiteralString]] = {
 }
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(1634496375, -1)"
-_KNOWN: Final = "SELECT to_regclass('allowance.meta') IS NOT NULL"
+# Read from the catalogue itself, for what another session made while this one waited is not in its cache.
+_KNOWN: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = 'allowance' AND relname = 'meta'
+    )
+"""
 _ENCODING: Final = "SELECT current_setting('server_encoding')"
 
 

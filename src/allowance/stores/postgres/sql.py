@@ -116,6 +116,21 @@ WRITERS: Final = """
 """The transactions that write now: each of them has locks of ours."""
 HOLD_PLACES: Final = "SELECT accounts, reserved_at FROM allowance.hold WHERE hold_id = %s"
 
+HOLDS_AFTER: Final[LiteralString] = f"{_HOLD} WHERE hold_id > %s ORDER BY hold_id LIMIT %s"
+FORGET_HOLD: Final = "DELETE FROM allowance.hold WHERE hold_id = %s"
+OLD_LINES: Final[LiteralString] = f"""{_ENTRY}
+    WHERE entry.account = %s AND at >= %s AND (at > %s OR seq > %s) AND at < %s
+          AND NOT EXISTS (SELECT FROM allowance.hold WHERE hold.hold_id = entry.hold_id)
+    ORDER BY at, seq LIMIT %s
+"""
+UNGUARD: Final = "SELECT set_config('allowance.pruning', 'on', true)"
+DROP_LINES: Final = "DELETE FROM allowance.entry WHERE seq = ANY (%s)"
+CARRY_LINE: Final = """
+    INSERT INTO allowance.entry (seq, account, kind, amount, at, posted_at, window_start, hold_id, model,
+                                 input_tokens, output_tokens, unconfirmed, counted, reason, tags)
+    OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, %s, false, false, %s, NULL)
+"""
+
 ADJUSTMENT: Final = """
     SELECT project, kind, name, label, amount, until
     FROM allowance.adjustment JOIN allowance.account ON account.id = account WHERE adjustment_id = %s
