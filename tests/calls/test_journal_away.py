@@ -18,7 +18,7 @@ def _own_journals() -> Iterator[None]:
 
 
 def test_r14_every_call_is_counted_once_though_the_server_is_away_in_the_midst_of_them() -> None:
-    outcome = prove(1.0, threads=8, pause=0.01)
+    outcome = prove(0.5, threads=4, pause=0.03)
     assert outcome.differences == []
     assert outcome.counted == outcome.paid
     assert outcome.waited, "nothing waited: the server was not away"
