@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "keys list": Command("Server", "keys_list", "a server's keys, without their tokens"),
     "keys rotate": Command("Server", "keys_rotate", "a new token; the old one works for a while"),
     "keys revoke": Command("Server", "keys_revoke", "take a key away, within a second"),
+    "sweep": Command("Server", "sweep", "do a server's background job once, from cron"),
     "audit": Command("Health", "audit", "recount every budget from its ledger"),
     "doctor": Command("Health", "doctor", "look for what is wrong with this installation"),
 }

@@ -115,9 +115,9 @@ def _refusals(_: Store, state: State, now: int) -> Found:
             "type": "exceeded",
             **_whose(key),
             "model": refused.model,
-            "projected": str(to_usd(refused.projected)),
-            "remaining": str(to_usd(refused.remaining)),
-            "limit": str(to_usd(refused.limit)),
+            "projected": _usd(refused.projected),
+            "remaining": _usd(refused.remaining),
+            "limit": _usd(refused.limit),
         }
         events.setdefault(name, Event(name, body, refused.at + 3 * _HOUR))
     return Found(list(events.values()), lambda connection: leases.keep_mark(connection, "refusals", last))
@@ -150,11 +150,15 @@ def _figures(account: Account) -> dict[str, Any]:
     limit, ends = account.limit, account.window_end
     return {
         **_whose(account.key),
-        "spent": str(to_usd(account.spent)),
-        "held": str(to_usd(account.held)),
-        "limit": None if limit is None else str(to_usd(limit)),
+        "spent": _usd(account.spent),
+        "held": _usd(account.held),
+        "limit": None if limit is None else _usd(limit),
         "resets_at": None if ends is None else _iso(ends),
     }
+
+
+def _usd(nanos: int) -> str:
+    return f"{to_usd(nanos):f}"
 
 
 def _iso(at: int) -> str:

@@ -77,6 +77,7 @@ class Sweeper:
         if self._thread is not None:
             self._thread.join(10.0)
             self._thread = None
+        self._give_back()
         self._webhooks.stop()
 
     def round(self) -> Round | None:
@@ -124,6 +125,8 @@ class Sweeper:
             except StoreError as error:
                 log.warning("The background job waits: %s", error)
             self._stopping.wait(self._every)
+
+    def _give_back(self) -> None:
         try:
             self._state.give_back_lease(LEASE, self._holder)
         except StoreError:

@@ -106,6 +106,11 @@ class Webhooks:
         if self._thread is not None:
             self._thread.join(2 * _TIMEOUT)
             self._thread = None
+        if self._addresses:
+            try:
+                self._state.give_back_lease(LEASE, self._holder)
+            except StoreError:
+                return  # it runs out
 
     def deliver(self) -> int:
         """Send what is due, once; how many letters were taken. Nothing where another server sends.
@@ -126,10 +131,6 @@ class Webhooks:
                         self._deliver(client)
                 except StoreError as error:
                     log.warning("Webhooks wait: %s", error)
-            try:
-                self._state.give_back_lease(LEASE, self._holder)
-            except StoreError:
-                return  # it runs out
 
     def _deliver(self, client: httpx.Client) -> int:
         taken = 0
