@@ -211,6 +211,24 @@ class HostedStore:
         count: int = self._do("prune", before=before)
         return count
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the server is told who asks."""
+        return self._line.has_key
+
+    def about(self) -> Json | None:
+        """What the server says of itself: its ``protocol`` and ``version``; None where it is none of ours.
+
+        Raises:
+            StoreUnavailableError: it does not answer.
+        """
+        try:
+            return self._about()
+        except StrangeError as strange:
+            if strange.passing:
+                raise
+            return None
+
     def close(self) -> None:
         """See `Store.close`. The verbs raise `StoreUnavailableError` from now on."""
         self._line.close()
@@ -283,12 +301,15 @@ class HostedStore:
 
     def _is_ours(self) -> bool:
         try:
-            found = self._line.post(
-                f"/v{PROTOCOL}/", _nothing, seconds=self._timeout, what="say what it is", method="GET"
-            )
+            found = self._about()
         except StrangeError:
             return False
         return found.get("server") == "allowance"
+
+    def _about(self) -> Json:
+        return self._line.post(
+            f"/v{PROTOCOL}/", _nothing, seconds=self._timeout, what="say what it is", method="GET"
+        )
 
 
 def _with_deadline(data: Json, deadline: Deadline) -> bytes:

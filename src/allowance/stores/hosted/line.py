@@ -55,7 +55,7 @@ class Line:
 
     def __init__(self, address: Address, credentials: Credentials, version: str) -> None:
         self.url = address.url
-        self._key_id, self._has_key = credentials.key_id, credentials.has_key
+        self._key_id, self.has_key = credentials.key_id, credentials.has_key
         self._prefix = address.prefix
         self._pool = Pool(address)
         self._breaker = Breaker()
@@ -201,7 +201,7 @@ class Line:
         if self._key_id:
             key = f"the key {self._key_id}"
         else:
-            key = "the key that it was sent" if self._has_key else "requests without a key"
+            key = "the key that it was sent" if self.has_key else "requests without a key"
         remedy = (
             "Make one with `allowance keys`, and give it as api_key=... or in ALLOWANCE_API_KEY."
             if reply.status == 401
