@@ -46,6 +46,7 @@ class Faults:
         self.rate = rate
         self.counts: Counter[str] = Counter()
         self.url = ""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, started: threading.Event, stop: asyncio.Event) -> None:
         """Be there until told to stop."""
@@ -56,13 +57,15 @@ class Faults:
             await stop.wait()
         finally:
             server.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = _Upstream(self._place)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)  # the loop itself holds it but weakly
         try:
             while await self._one(await _message(reader), writer, upstream):
                 pass
@@ -71,6 +74,7 @@ class Faults:
         finally:
             upstream.close()
             writer.close()
+            self._tasks.discard(task)
 
     async def _one(self, request: bytes, writer: asyncio.StreamWriter, upstream: _Upstream) -> bool:
         """Pass one request on, or do something else to it; whether the connection is still of use."""
@@ -85,7 +89,7 @@ class Faults:
             return True
         answer = await upstream.ask(request)
         if kind == "duplicated":
-            answer = self._random.choice((answer, await upstream.ask(request)))
+            answer = await upstream.ask(request)  # as a proxy does that sends again: the last answer goes on
         if kind == "dropped after":
             return False
         if kind == "500 after":

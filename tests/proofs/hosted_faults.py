@@ -47,6 +47,7 @@ class Storm:
     denied: int = 0
     unsure: int = 0
     again: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -85,6 +86,8 @@ def storm(url: str, key: str, *, processes: int, threads: int, calls: int, seed:
             found.denied += part["denied"]
             found.unsure += part["unsure"]
             found.again += part["again"]
+            for reason, times in part["reasons"].items():
+                found.reasons[reason] = found.reasons.get(reason, 0) + times
         found.seconds = time.monotonic() - began
         return found
     finally:
@@ -129,8 +132,9 @@ class _Client:
             ask = Ask(hold_id, (self._scope,), *(amount,) * 4, bounded=True, ttl=3600 * 10**6)
             try:
                 outcome = self._store.reserve(ask)
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
                 unsure.append(hold_id)  # the call is not made; whether anything is held for it is not known
+                self._note(error)
                 continue
             if isinstance(outcome, Denial):
                 with self._lock:
@@ -144,6 +148,11 @@ class _Client:
             self._insist(lambda hold_id=hold_id: self._store.release(hold_id))  # type: ignore[misc]  # bound now
         with self._lock:
             self.found.unsure += len(unsure)
+
+    def _note(self, error: StoreUnavailableError) -> None:
+        reason = str(error).partition(" ")[2][:60]
+        with self._lock:
+            self.found.reasons[reason] = self.found.reasons.get(reason, 0) + 1
 
     def _insist(self, verb: Callable[[], object]) -> None:
         """What the journal does: with the same id, until the store has answered."""
@@ -201,7 +210,8 @@ def main(calls: int = 25, processes: int = 4, threads: int = 64) -> None:
 def _report(rate: float, processes: int, threads: int, calls: int, found: Storm, counts: Any) -> None:
     spent = sum(found.settled.values())
     print(
-        f"faults {rate:.0%}: {processes} processes x {threads} threads x {calls} calls, {found.seconds:.1f} s: "
+        f"faults {rate:.0%}: {processes} processes x {threads} threads x {calls} calls in "
+        f"{found.seconds:.1f} s: "
         f"{len(found.settled)} settled once each, {found.denied} denied, {found.unsure} reserves without an "
         f"answer (released), {found.again} settles and releases asked again; spent {spent} of {found.limit}, "
         f"overspent 0, held 0. {dict(counts) or ''}"

@@ -28,6 +28,7 @@ from allowance.errors import (
 from allowance.ledger.records import AccountKey, Ask, Declaration, Denial, Grant, Posting, Scope
 from allowance.stores.base import Store
 from allowance.stores.hosted import HostedStore
+from allowance.stores.hosted.pool import _Places
 from allowance.stores.memory import MemoryStore
 from allowance.wire import json, problems
 from tests.stores.hosted_server import Handler, Server, answer, serving
@@ -88,6 +89,14 @@ def cut(handler: Scripted, path: str, body: bytes) -> None:
     handler.send_header("Content-Length", str(len(content)))
     handler.end_headers()
     handler.wfile.write(content[: len(content) // 2])
+    handler.wfile.flush()
+    handler.close_connection = True
+
+
+def cut_in_the_head(handler: Scripted, path: str, body: bytes) -> None:
+    """Send the beginning of an answer's head."""
+    answer(handler.server.store, path, body)
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: applica")
     handler.wfile.flush()
     handler.close_connection = True
 
@@ -274,6 +283,7 @@ print(sorted({"ssl", "http.client", "asyncio", "sqlite3"} & (set(sys.modules) - 
         drop,
         done_and_dropped,
         cut,
+        cut_in_the_head,
         cut_without_length,
         failing("internal"),
         failing("store_unavailable"),
@@ -301,6 +311,26 @@ def test_after_two_more_tries_it_is_enough() -> None:
         with pytest.raises(StoreUnavailableError, match="not known"):
             store.reserve(ask())
         assert sent(server) == ["/v1/reserve"] * 3
+
+
+def test_r3_a_refusal_while_an_earlier_try_may_still_be_granted_is_none() -> None:
+    """The first try is on its way when the second is refused; then room is made, and the first arrives."""
+    held_up: list[bytes] = []
+
+    def hold_up(handler: Scripted, path: str, body: bytes) -> None:
+        held_up.append(body)
+        handler.close_connection = True
+
+    with scripted(None, hold_up) as server, hosted(server) as store:
+        store.reserve(ask("other", 5))
+        with pytest.raises(StoreUnavailableError, match="may still arrive"):
+            store.reserve(ask("h", 5))
+        assert isinstance(store.reserve(ask("h", 5)), Denial)  # nothing is on its way: a refusal is one
+        store.release("h")  # as a call does that hears that nothing is known
+        store.release("other")
+        status, _ = answer(server.store, "/v1/reserve", held_up[0])
+        assert status == 409
+        assert list(store.holds()) == []
 
 
 def test_adjustments_get_an_id_before_the_first_try() -> None:
@@ -540,6 +570,39 @@ def test_threads_share_a_bounded_number_of_connections() -> None:
             thread.join()
         assert store.account(ALICE).spent == 192  # type: ignore[union-attr]
         assert 1 < len({port for _, port, *_ in server.seen}) <= 32
+
+
+def test_those_who_wait_for_a_connection_get_it_in_their_turn() -> None:
+    places = _Places(1)
+    order: list[int] = []
+    assert places.take(0)
+    assert not places.take(0)
+
+    def wait(number: int) -> None:
+        assert places.take(LONG)
+        order.append(number)
+        places.give()
+
+    threads = []
+    for number in range(8):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        while len(places._line) <= number:
+            time.sleep(0.001)
+    places.give()
+    for thread in threads:
+        thread.join()
+    assert order == list(range(8))
+
+
+def test_a_crowd_of_ones_own_is_no_failure_of_the_server() -> None:
+    with scripted() as server, hosted(server, timeout=0.05) as store:
+        for _ in range(32):
+            assert store._line._pool._places.take(0)
+        for _ in range(6):
+            with pytest.raises(StoreUnavailableError, match="all 32 connections"):
+                store.reserve(ask())
+        assert store._line._breaker.wait() == 0.0
 
 
 def test_r13_a_forked_child_makes_connections_of_its_own() -> None:

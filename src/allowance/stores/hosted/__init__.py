@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from allowance.errors import ConfigurationError
+from allowance.errors import ConfigurationError, StoreUnavailableError
+from allowance.ledger.records import Denial
 from allowance.stores.hosted.address import parse
 from allowance.stores.hosted.credentials import credentials
 from allowance.stores.hosted.line import Line, StrangeError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         AccountKey,
         Ask,
         Declaration,
-        Denial,
         Entry,
         Grant,
         Hold,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from allowance.stores.base import Store
     from allowance.stores.hosted.deadline import Deadline
+    from allowance.stores.hosted.links import LinkError
     from allowance.wire.json import Json
 
 __all__ = ["HostedStore"]
@@ -102,8 +103,18 @@ class HostedStore:
         return f"HostedStore({self.url!r})"
 
     def reserve(self, ask: Ask) -> Grant | Denial:
-        """See `Store.reserve`."""
-        outcome: Grant | Denial = self._do("reserve", ask=ask)
+        """See `Store.reserve`.
+
+        A refusal that answers a second try, while the first one may still be on its way to be granted, is no
+        refusal yet: `StoreUnavailableError`.
+        """
+        lost: list[LinkError] = []
+        outcome: Grant | Denial = self._do("reserve", lost, ask=ask)
+        if lost and isinstance(outcome, Denial):
+            raise StoreUnavailableError(
+                f"{self.url} refused a reserve that was sent again after this: {lost[-1]}. The first one may "
+                "still arrive and be granted. Let go of its id, and ask again under a new one."
+            )
         return outcome
 
     def settle(self, posting: Posting) -> Settlement:
@@ -235,13 +246,13 @@ class HostedStore:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def _do(self, name: str, **arguments: Any) -> Any:
+    def _do(self, name: str, lost: list[LinkError] | None = None, **arguments: Any) -> Any:
         """One verb, done by the server; by ourselves where it has only LiteLLM's endpoints."""
         if self._other is None:
             verb = VERBS[name]
             data = verb.dump_arguments(arguments)
             try:
-                return self._loaded(name, verb.load_reply, self._ask(name, data))
+                return self._loaded(name, verb.load_reply, self._ask(name, data, lost))
             except StrangeError as strange:
                 self._find_out(strange, _project_of(arguments))
         return getattr(self._other, name)(**arguments)
@@ -262,7 +273,7 @@ class HostedStore:
             data["after"] = cursor
         yield from getattr(self._other, name)(**fixed, **first)
 
-    def _ask(self, name: str, data: Json) -> Json:
+    def _ask(self, name: str, data: Json, lost: list[LinkError] | None = None) -> Json:
         hurried = name in _HURRIED
         return self._line.post(
             f"/v{PROTOCOL}/{name}",
@@ -271,6 +282,7 @@ class HostedStore:
             what=name,
             repeats=VERBS[name].repeats,
             always=name in _ALWAYS,
+            lost=lost,
         )
 
     def _loaded(self, name: str, load: Any, reply: Json) -> Any:

@@ -77,6 +77,7 @@ class Line:
         always: bool = False,
         method: str = "POST",
         any_type: bool = False,
+        lost: list[LinkError] | None = None,
     ) -> Json:
         """Send a request, again if need be, and hand back the object that answers it.
 
@@ -87,6 +88,7 @@ class Line:
             what: its name in errors.
             repeats: whether it may be sent again where nobody knows if it was done.
             always: whether it is sent though the server seems to be down; once, and for half a second then.
+            lost: is given what befell tries that went unanswered, and may still arrive.
             any_type: whether JSON is taken for what it is, whatever the answer says that it is.
 
         Raises:
@@ -96,26 +98,16 @@ class Line:
         """
         if self._closed:
             raise StoreUnavailableError(f"The store {self.url} was closed. Make it again: HostedStore(url).")
-        deadline, tries = Deadline(seconds), 1 + RETRIES
-        wait = self._breaker.wait()
-        if wait and not always:
-            raise StoreUnavailableError(
-                f"{self.url} did not answer the last requests, so it was not asked to {what}. It will be in "
-                f"{wait:.1f} seconds. Nothing was changed. Is `allowance serve` running there?",
-                retry_after=wait,
-                unsent=True,
-            )
-        if wait:
-            deadline, tries = Deadline(min(seconds, IN_VAIN)), 1
+        deadline, tries = self._time(seconds, what, always)
         start = f"{method} {self._prefix}{path}{self._head}"
         reached = False  # by any of the tries: what the first one did, the last one does not undo
         while True:
             tries -= 1
             try:
-                reply = self._exchange(start, body, deadline, fresh=not repeats)
+                reply = self._exchange(start, body, deadline, lost, fresh=not repeats)
                 return self._read(reply, what, any_type)
             except LinkError as error:
-                self._breaker.failed()
+                self._note(error, lost)
                 reached = reached or error.sent
                 again = (repeats or not error.sent) and not error.hopeless
                 if not (tries and again and self._pause(deadline, 1 + RETRIES - tries, None)):
@@ -126,13 +118,39 @@ class Line:
                 if not (tries and again and self._pause(deadline, 1 + RETRIES - tries, error.retry_after)):
                     raise
 
+    def _time(self, seconds: float, what: str, always: bool) -> tuple[Deadline, int]:
+        """How long it may take, and in how many tries; none at all while the server seems to be down."""
+        wait = self._breaker.wait()
+        if not wait:
+            return Deadline(seconds), 1 + RETRIES
+        if always:
+            return Deadline(min(seconds, IN_VAIN)), 1
+        raise StoreUnavailableError(
+            f"{self.url} did not answer the last requests, so it was not asked to {what}. It will be in "
+            f"{wait:.1f} seconds. Nothing was changed. Is `allowance serve` running there?",
+            retry_after=wait,
+            unsent=True,
+        )
+
+    def _note(self, error: LinkError, lost: list[LinkError] | None) -> None:
+        if not error.crowded:
+            self._breaker.failed()
+        if error.sent and lost is not None:
+            lost.append(error)
+
     def close(self) -> None:
         """Let go of the connections."""
         self._closed = True
         self._pool.close()
 
     def _exchange(
-        self, start: str, body: Callable[[Deadline], bytes], deadline: Deadline, *, fresh: bool
+        self,
+        start: str,
+        body: Callable[[Deadline], bytes],
+        deadline: Deadline,
+        lost: list[LinkError] | None,
+        *,
+        fresh: bool,
     ) -> Reply:
         for renewed in (fresh, True):
             with self._pool.link(deadline, fresh=renewed) as link:
@@ -145,6 +163,8 @@ class Line:
                     if renewed or not error.stale:
                         raise
                     # The server had closed a connection that was kept open: no failure of its.
+                    if error.sent and lost is not None:
+                        lost.append(error)
         raise AssertionError("the second one is fresh")
 
     def _pause(self, deadline: Deadline, number: int, least: float | None) -> bool:

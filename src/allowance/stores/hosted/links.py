@@ -31,10 +31,20 @@ class LinkError(Exception):
 
     ``sent`` says that the request may have reached the server, ``stale`` that nothing of an answer came
     over a connection that had been used before: the server had likely closed it. ``hopeless`` says that
-    another try would end the same way, ``silent`` that it hung up in place of an answer.
+    another try would end the same way, ``silent`` that it hung up in place of an answer, ``crowded`` that
+    this process had no connection to spare, which says nothing about the server.
     """
 
-    def __init__(self, reason: str, *, sent: bool, stale: bool = False, hopeless: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        sent: bool,
+        stale: bool = False,
+        hopeless: bool = False,
+        crowded: bool = False,
+    ) -> None:
+        self.crowded = crowded
         self.silent = reason == _SILENT
         super().__init__(reason)
         self.sent = sent
@@ -75,7 +85,7 @@ class Link:
         Raises:
             LinkError: as it says.
         """
-        from http.client import HTTPException, HTTPResponse, RemoteDisconnected
+        from http.client import HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
 
         connection, used, self._used = self._socket, self._used, True
         if connection is None:
@@ -86,6 +96,8 @@ class Link:
             connection.settimeout(deadline.wait())
             connection.sendall(request)
             response.begin()
+            if reader.ended:  # in the midst of its head, which http.client takes for the head's end
+                raise LinkError(_said(IncompleteRead(b"")), sent=True)
             body = _body(response)
         except TimeoutError:
             raise LinkError("no whole answer came in that time", sent=True) from None

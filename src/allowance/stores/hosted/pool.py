@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import queue
+import threading
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 MOST: Final = 32
-"""Connections that are open at once. Threads beyond them wait, as long as their deadline lets them."""
+"""Connections that are open at once. Threads beyond them wait in line, as long as their deadline lets."""
 
 
 class Pool:
-    """Hands a connection to one thread at a time.
+    """Hands a connection to one thread at a time, in the order in which they came.
 
     A forked child begins with none: those of its parent's are closed there, and the parent goes on with
-    them. What happens in it happens in single steps, so that a signal's handler may ask in their midst.
+    them.
     """
 
     def __init__(self, address: Address) -> None:
@@ -38,9 +39,7 @@ class Pool:
         self._pid = os.getpid()
         self._open: WeakSet[Link] = WeakSet()
         self._idle: list[Link] = []
-        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(MOST):
-            self._places.put(None)
+        self._places = _Places(MOST)
 
     @contextmanager
     def link(self, deadline: Deadline, *, fresh: bool) -> Iterator[Link]:
@@ -52,10 +51,8 @@ class Pool:
         if self._pid != os.getpid():
             self.leave()
         places = self._places
-        try:
-            places.get(timeout=deadline.wait())
-        except (queue.Empty, TimeoutError):
-            raise LinkError(f"all {MOST} connections are in use", sent=False) from None
+        if not places.take(deadline.left()):
+            raise LinkError(f"all {MOST} connections are in use", sent=False, crowded=True)
         link: Link | None = None
         whole = False
         try:
@@ -68,7 +65,7 @@ class Pool:
                     self._idle.append(link)
                 else:
                     link.close()
-            places.put(None)
+            places.give()
 
     def _kept(self) -> Link | None:
         while True:
@@ -87,9 +84,7 @@ class Pool:
 
     def close(self) -> None:
         """Close what is not in use; the rest is closed by those who use it."""
-        idle, self._places, self._idle = self._idle, queue.SimpleQueue(), []
-        for _ in range(MOST):
-            self._places.put(None)
+        idle, self._places, self._idle = self._idle, _Places(MOST), []
         for link in idle:
             link.close()
 
@@ -99,6 +94,44 @@ class Pool:
         self._begin()
         for link in inherited:
             link.close()
+
+
+class _Places:
+    """A number of places, given to those who wait in the order in which they came.
+
+    A place goes straight to the first in line: else a thread that has just given one back would take it
+    again before another has woken up, and somebody would wait for ever.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.RLock()  # a signal's handler may ask in the midst of it
+        self._free = count
+        self._line: deque[threading.Lock] = deque()
+
+    def take(self, seconds: float) -> bool:
+        """Wait for a place; whether there was one in time."""
+        with self._lock:
+            if self._free and not self._line:
+                self._free -= 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._line.append(turn)
+        if turn.acquire(timeout=max(0.0, seconds)):
+            return True
+        with self._lock:
+            if turn in self._line:
+                self._line.remove(turn)
+                return False
+        return True  # it came in the very moment
+
+    def give(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            if self._line:
+                self._line.popleft().release()
+            else:
+                self._free += 1
 
 
 _pools: WeakSet[Pool] = WeakSet()
