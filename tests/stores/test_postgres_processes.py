@@ -54,7 +54,7 @@ def ask(hold_id: str, amount: int = 10) -> Ask:
 
 
 def check(store: PostgresStore, lines: Sequence[str]) -> Counter[str]:
-    """Nothing that was said is lost, nothing is there twice, in part, or beyond a limit; how much was said."""
+    """Nothing that was said is lost, nothing is there twice, in part or beyond a limit; how much was said."""
     assert store.audit() == []
     for account in store.accounts():
         assert account.spent + account.held <= LIMIT, account
