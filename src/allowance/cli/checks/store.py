@@ -18,10 +18,10 @@ from urllib.parse import unquote
 
 from allowance.cli.checks.check import Check
 from allowance.cli.checks.place import place_checks
-from allowance.cli.checks.settings import without_secrets
+from allowance.cli.checks.remote import remote_checks
 from allowance.cli.words import counted
 from allowance.errors import BudgetError
-from allowance.stores.open import default_url, open_store
+from allowance.stores.open import default_url
 from allowance.stores.sqlite import schema
 from allowance.stores.sqlite.faults import translated
 from allowance.stores.sqlite.lockfile import LockFile
@@ -29,7 +29,7 @@ from allowance.stores.sqlite.lockfile import LockFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from allowance.stores.base import Store
+    from allowance.config import Settings
 
 __all__ = ["store_checks"]
 
@@ -41,9 +41,9 @@ _STEPS: Final = 10_000  # of SQLite's, between two looks at the clock
 _AHEAD: Final = 60_000_000  # microseconds by which the store's time may be ahead: clocks are stepped
 
 
-def store_checks(store: str | Store | None, *, quick: bool = False) -> Iterator[Check]:
-    """The checks of the store of this URL, the default file where it is None."""
-    asked = store or default_url()
+def store_checks(settings: Settings, *, quick: bool = False) -> Iterator[Check]:
+    """The checks of the store that is set, the default file where none is."""
+    asked = settings.store or default_url()
     if not isinstance(asked, str):
         yield Check("store", "ok", asked.url)  # open in this process: a second look would drop its locks
         return
@@ -61,16 +61,7 @@ def store_checks(store: str | Store | None, *, quick: bool = False) -> Iterator[
             "For budgets that last, name a file: ALLOWANCE_STORE=sqlite:////path/to/allowance.db.",
         )
     else:
-        yield _other(asked)
-
-
-def _other(url: str) -> Check:
-    try:
-        store = open_store(url)
-    except BudgetError as error:
-        return Check("store", "problem", str(error))
-    store.close()
-    return Check("store", "ok", without_secrets(url))
+        yield from remote_checks(asked, api_key=settings.api_key, allow_insecure=settings.allow_insecure)
 
 
 def _file_checks(path: str, *, quick: bool) -> Iterator[Check]:

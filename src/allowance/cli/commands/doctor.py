@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     known = settings or Settings(**given)
     groups: list[tuple[str, Iterable[Check]]] = [
         ("this machine", machine_checks()),
-        ("store", store_checks(known.store, quick=args.quick)),
+        ("store", store_checks(known, quick=args.quick)),
         ("prices and vocabularies", price_checks(known)),
         (_SDKS, sdk_checks(quick=args.quick)),
         ("settings", [*wrong, *cap_checks()]),
