@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -120,6 +121,35 @@ def command(name: str) -> str:
     found = re.search(rf"^<!-- {name}-command -->\n```sh\n(.+)\n```$", README, re.MULTILINE)
     assert found is not None
     return found[1]
+
+
+def test_five_commands_lead_from_nothing_to_a_refused_call(tmp_path: Path) -> None:
+    """All but the first, which installs: `.ci/run` has that, from a wheel in a clean environment."""
+    found = re.search(r"^<!-- server-commands -->\n```sh\n(.+?)\n```$", README, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    install, *rest = found[1].splitlines()
+    assert install.endswith("pip install -q '.[server]'")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    serve, *others = [line.replace("4100", port) for line in rest]
+    assert serve == "allowance serve &"
+    waits = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do sleep 0.1; done"
+    script = [f"allowance serve --port {port} > served 2>&1 &", "trap 'kill $!; wait' EXIT", waits, *others]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ALLOWANCE_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "PATH": path}
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        env=environment | home,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr  # Python's, for an error that nobody caught
+    promised = "The budget of user 'alice' does not cover a call to gpt-4o: it may cost $0.00502, and of"
+    assert f"{promised} $0.0001 there are $0.0001 left" in done.stderr
+    assert promised in " ".join(README.split())
 
 
 def test_the_table_of_settings_is_complete() -> None:
