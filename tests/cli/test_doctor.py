@@ -289,7 +289,9 @@ def test_the_lock_is_free_afterwards(capsys: pytest.CaptureFixture[str], file: P
     ("url", "words"),
     [
         ("memory://", ""),
-        ("postgresql://me:hush@db.example/b?password=hush", "comes with a later version"),
+        ("redis://me:hush@db.example/0", "comes with a later version"),
+        ("postgresql://me:hush@db.example/b?nosuch=hush", "not shown"),
+        ("https://me:hush@budgets.example", "holds a user or a password"),
         ("budgets.db", "names no store"),
         ("ftp://me:hush@x/y", "names no store"),
     ],
