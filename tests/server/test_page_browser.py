@@ -58,6 +58,8 @@ _FAULTS = """() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (wide > 0) faults.push(`it is ${wide} pixels too wide`);
+  for (const one of all('.names, h1, dd, .notice'))
+    if (one.scrollWidth > one.clientWidth + 1) faults.push('it is cut off: ' + one.textContent.slice(0, 40));
   if (all('h1').length !== 1) faults.push('headings of the first order: ' + all('h1').length);
   for (const table of all('table')) if (!table.caption) faults.push('a table without a caption');
   for (const image of all('img')) if (!image.hasAttribute('alt')) faults.push('an image without alt');
