@@ -93,10 +93,23 @@ def cut(handler: Scripted, path: str, body: bytes) -> None:
     handler.close_connection = True
 
 
+def short(handler: Scripted, path: str, body: bytes) -> None:
+    """Promise more than is sent, though what is sent could be taken for all of it."""
+    _, data = answer(handler.server.store, path, body)
+    content = json.dumps(data)
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(content) + 1))
+    handler.end_headers()
+    handler.wfile.write(content)
+    handler.wfile.flush()
+    handler.close_connection = True
+
+
 def cut_in_the_head(handler: Scripted, path: str, body: bytes) -> None:
     """Send the beginning of an answer's head."""
     answer(handler.server.store, path, body)
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: applica")
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: applica")
     handler.wfile.flush()
     handler.close_connection = True
 
@@ -283,6 +296,7 @@ print(sorted({"ssl", "http.client", "asyncio", "sqlite3"} & (set(sys.modules) - 
         drop,
         done_and_dropped,
         cut,
+        short,
         cut_in_the_head,
         cut_without_length,
         failing("internal"),
