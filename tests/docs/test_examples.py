@@ -211,3 +211,13 @@ def test_every_example_is_run_here() -> None:
     helpers = {"endpoint.py", "stand_in.py"}
     for path in EXAMPLES.glob("*.py"):
         assert path.name in helpers or f'run("{path.name}"' in source, f"{path.name} is run by no test"
+
+
+def test_the_hosted_example_spends_a_dime_from_three_machines_and_loses_nothing(tmp_path: Path) -> None:
+    lines = run("hosted.py", tmp_path)
+    assert lines[0] == STAND_IN
+    printed = "\n".join(lines)
+    assert "sent 8, refused 4" in printed
+    assert "the answer came; $0.0000 is counted" in printed
+    assert re.fullmatch(r" +the server is back: \$0\.0[0-9]{3}", lines[-1])
+    assert not lines[-1].endswith("0.0000")
