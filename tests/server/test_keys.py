@@ -170,8 +170,9 @@ def test_a_key_ends_when_it_expires(keys: Keys, elsewhere: Keys) -> None:
 
 
 def test_a_revocation_is_seen_by_every_server_within_a_second(keys: Keys, elsewhere: Keys) -> None:
+    assert elsewhere.check(mint_token()[1]) is None
     _, token = keys.mint("app", ["spend"], actor="cli:me")
-    assert elsewhere.check(token)
+    until(lambda: elsewhere.check(token))
     [gone] = keys.revoke("app", actor="cli:me")
     assert gone.revoked
     assert keys.check(token) is None

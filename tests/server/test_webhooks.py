@@ -64,7 +64,7 @@ def receiving() -> Iterator[Receiver]:
             receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
             status = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
             self.send_response(status)
-            if status == 302:
+            if status == 307:
                 self.send_header("location", receiver.url + "/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
@@ -154,7 +154,7 @@ def test_the_next_try_waits_longer_each_time(receiver: Receiver, state: State) -
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver, state: State) -> None:
-    receiver.answers = [302, 200]
+    receiver.answers = [307, 200]
     hooks = Webhooks(state, told(receiver.url), pause=60)
     state.outbox.put([Event("e1", {})], hooks.targets)
     assert hooks.deliver() == 0
