@@ -437,6 +437,16 @@ def test_a_page_of_a_proxy_is_told_as_such() -> None:
         ]  # it is known not to be LiteLLM's
 
 
+def test_json_that_says_it_is_something_else_is_not_taken() -> None:
+    def step(handler: Scripted, path: str, body: bytes) -> None:
+        handler.send(200, b'{"account": null}', "text/html")
+
+    with scripted(None, step) as server, hosted(server) as store:
+        store.account(ALICE)
+        with pytest.raises(StoreUnavailableError, match="text/html"):
+            store.account(ALICE)
+
+
 def test_a_server_of_another_kind_is_told_as_such() -> None:
     with scripted(*[page(404)] * 9) as server, hosted(server) as store:
         with pytest.raises(StoreUnavailableError, match="no answer of allowance's server"):
