@@ -90,8 +90,8 @@ def test_a_store_by_its_url_or_as_an_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"client_type": "hosted"}, "later version"),
-        ({"client_type": "hosted", "store": "memory://"}, "later version"),
+        ({"client_type": "hosted"}, "api_base=.*ALLOWANCE_STORE"),
+        ({"client_type": "hosted", "store": "memory://"}, "leave store= out"),
         ({"client_type": "s3"}, "'local'"),
         ({"client_type": None}, "'local'"),
         ({"client_type": "memory", "store": "memory://"}, "already"),
