@@ -4,9 +4,10 @@
 
 A pair is one reserve and one settle of a call on one budget, each a transaction that waits for the disk.
 *Plain* is two statements: one adds to a column where it fits, one takes away again, each one ``UPDATE`` in
-autocommit; it keeps no holds and no ledger. Both sides run in turn with 1, 8 and 32 threads of this process, a
-connection for each, spread over 1,000 budgets and on one. Then `many`: batches of reserves and then of their
-settles by one caller, in microseconds for each operation, and what of it this process and the server's worked.
+autocommit; it keeps no holds and no ledger. Both sides run in turn with 1, 8 and 32 threads of this process,
+a connection for each, spread over 1,000 budgets and on one. Then `many`: batches of reserves and then of
+their settles by one caller, in microseconds for each operation, and how long this process and the server's
+worked for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""All stores and a plain model live through the same histories, and give the same replies.
+"""Both local stores and a plain model live through the same histories, and give the same replies.
 
-PostgreSQL does so twice: by its own functions where they serve, and by the verbs alone. It takes fewer
-histories, for each question is a round trip. ``ALLOWANCE_TEST_HISTORIES`` sets how many histories are tried
-of each; each has up to 50 steps.
+``ALLOWANCE_TEST_HISTORIES`` sets how many histories are tried; each has up to 50 steps. The store in
+PostgreSQL does the same in a file of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -33,7 +31,6 @@ from allowance.ledger.records import (
 from allowance.stores.contract.bench import DAY, MINUTE, START, ManualClock
 from allowance.stores.memory import MemoryStore
 from allowance.stores.sqlite import SQLiteStore
-from tests.postgres import emptied, fresh_database, needs_postgres
 from tests.stores.model import ConflictError, MisuseError, Model, UnknownError
 
 if TYPE_CHECKING:
@@ -275,53 +272,6 @@ def _figures(store: Store, key: AccountKey) -> tuple[Any, ...] | None:
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
     max_examples=int(os.environ.get("ALLOWANCE_TEST_HISTORIES", "60")),
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-
-
-class PostgresHistories(Histories):
-    servers: ClassVar[dict[str, Any]] = {}
-
-    @initialize()
-    def begin(self) -> None:
-        from allowance.stores.postgres import PostgresStore
-
-        self.clock = ManualClock()
-        self.model = Model()
-        self.stores = []
-        for url, server in self.servers.items():
-            emptied(server)
-            self.stores.append(PostgresStore(url, pool_size=1, clock=self.clock))
-        self.stores[0]._calls.hot = False  # type: ignore[attr-defined]
-        self.asks = {}
-
-    def teardown(self) -> None:
-        for store in self.stores:
-            store.close()
-
-
-@needs_postgres
-class TestPostgresHistories(PostgresHistories.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        import psycopg
-
-        cls.closing = ExitStack()
-        for _ in range(2):
-            url = cls.closing.enter_context(fresh_database())
-            server = cls.closing.enter_context(psycopg.connect(url, autocommit=True))
-            PostgresHistories.servers[url] = server
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        PostgresHistories.servers.clear()
-        cls.closing.close()
-
-
-TestPostgresHistories.settings = settings(
-    max_examples=int(os.environ.get("ALLOWANCE_TEST_HISTORIES", "8")),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

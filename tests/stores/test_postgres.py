@@ -21,6 +21,7 @@ from allowance.ledger.records import AccountKey, Ask, Declaration, Denial, Grant
 from allowance.stores.base import Batching, Store
 from allowance.stores.contract.bench import ALICE, BOB, DAY, GPT, MINUTE, START, TEAM, ManualClock, budget
 from allowance.stores.postgres import PostgresStore
+from allowance.stores.postgres.locks import stripe_of
 from tests.postgres import emptied, fresh_database, needs_postgres
 
 if TYPE_CHECKING:
@@ -155,6 +156,29 @@ def test_what_waits_for_a_slow_one_is_done_after_it(store: PostgresStore, clock:
         ]
     )
     assert [type(outcome) for outcome in outcomes] == [Grant, Grant, Denial]
+
+
+@needs_postgres
+def test_r4_a_settle_that_waited_while_its_budget_was_removed_takes_the_new_lock(
+    store: PostgresStore, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.reserve(ask("a"))
+    slow = count_slow(store, monkeypatch)
+    settled: list[int] = []
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as server:
+        other.execute("SELECT pg_advisory_xact_lock(1634496375, stripe) FROM allowance.account")
+        waiting = threading.Thread(target=lambda: settled.append(store.settle(Posting("a", 5)).posted))
+        waiting.start()
+        while not server.execute(
+            "SELECT FROM pg_locks WHERE NOT granted AND classid = 1634496375"
+        ).fetchall():
+            time.sleep(0.01)
+        grave = ALICE._replace(kind="deleted", label="user")
+        moved = "UPDATE allowance.account SET kind = 'deleted', label = 'user', stripe = %s"
+        other.execute(moved, [stripe_of(grave)])
+        other.commit()
+        waiting.join()
+    assert (slow, settled) == (["a"], [5])
 
 
 @needs_postgres
