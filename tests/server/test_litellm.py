@@ -129,7 +129,17 @@ def inside_again(server: Inside) -> Iterator[Inside]:
         yield other
 
 
-def test_r3_the_same_post_many_times_at_once_counts_once(server: Inside, key: str) -> None:
+def test_r3_the_same_post_many_times_at_once_counts_once(
+    server: Inside, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = server.store.model_costs
+
+    def read_and_dawdle(of: AccountKey) -> dict[str | None, int]:
+        found = read(of)
+        time.sleep(0.02)  # others post meanwhile
+        return found
+
+    monkeypatch.setattr(server.store, "model_costs", read_and_dawdle)
     record = {"total_budget": 10, "current_cost": 0.6, "model_cost": {"a": 0.1, "b": 0.2, "c": 0.3}}
     with inside_again(server) as other:
         threads = [
@@ -141,7 +151,7 @@ def test_r3_the_same_post_many_times_at_once_counts_once(server: Inside, key: st
         for thread in threads:
             thread.join()
     assert spent(server, "race", "u") == 600_000_000
-    models = server.store.model_costs(AccountKey("race", "user", "u"))
+    models = read(AccountKey("race", "user", "u"))
     assert models == {"a": 100_000_000, "b": 200_000_000, "c": 300_000_000}
 
 
