@@ -21,6 +21,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/get_budget":
             users = self.server.projects.get(asked["project_name"])
             found = {"status": "error"} if users is None else {"status": "success", "data": users}
+            if self.server.troubles:
+                found = self.server.troubles.pop(0)
         elif self.path == "/set_budget":
             self.server.projects[asked["project_name"]] = asked["user_dict"]
             found = {"status": "success"}
@@ -39,12 +41,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """``lost`` is how many of the next answers are not sent, by path."""
+    """``lost`` is how many of the next answers are not sent, by path; ``troubles`` go in their place."""
 
     def __init__(self) -> None:
         self.projects: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, Any]] = []
         self.lost: dict[str, int] = {}
+        self.troubles: list[dict[str, Any]] = []
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
 

@@ -37,8 +37,10 @@ def store(server: Server) -> Iterator[HostedStore]:
 
 class Clock:
     now = 1_772_323_200_000_000
+    step = 0
 
     def __call__(self) -> int:
+        self.now += self.step
         return self.now
 
 
@@ -192,6 +194,39 @@ def test_r8_a_window_of_days_is_turned_here(server: Server, timed: LiteLLMServer
     assert alice(server)["current_cost"] == 0.000001
     assert alice(server)["last_updated_at"] == start + 2 * DAY
     assert alice(server)["created_at"] == start
+
+
+def test_r8_a_record_whose_writers_clock_is_ahead_keeps_its_cost(
+    server: Server, timed: LiteLLMServer, clock: Clock
+) -> None:
+    clock.step = 1000
+    ahead = clock.now / 1_000_000 + 60
+    record = {"total_budget": 10, "duration": 30, "created_at": ahead, "last_updated_at": ahead}
+    server.projects["app"] = {"alice": {**record, "current_cost": 5, "model_cost": {"m": 5}}}
+    for number in range(3):
+        clock.now += 25_000_000
+        timed.reserve(ask(f"c{number}", USD))
+        clock.now += 1_000_000
+        timed.settle(Posting(f"c{number}", USD, (Scope(ALICE),), model="m"))
+        assert alice(server)["current_cost"] == 6 + number
+        assert alice(server)["model_cost"] == {"m": 6 + number}
+    assert timed.account(ALICE).spent == 8 * USD  # type: ignore[union-attr]
+    assert timed.audit() == []
+
+
+@pytest.mark.parametrize("trouble", [{"status": "error"}, {"detail": "database is locked"}])
+def test_an_answer_that_hands_out_no_records_is_not_taken_for_a_project_without_users(
+    server: Server, store: HostedStore, trouble: dict[str, str]
+) -> None:
+    store.define(ALICE, Declaration(limit=USD, creates=True))
+    store.settle(Posting("a", 1000, (Scope(ALICE),), model="m"))
+    kept = dict(server.projects["app"])
+    server.troubles = [trouble]
+    with pytest.raises(StoreUnavailableError):
+        store.define(ALICE._replace(name="bob"), Declaration(limit=USD, creates=True))
+    assert server.projects["app"] == kept
+    store.define(ALICE._replace(name="bob"), Declaration(limit=USD, creates=True))
+    assert server.projects["app"]["alice"] == kept["alice"]
 
 
 def test_a_reset_brings_the_record_to_zero(server: Server, timed: LiteLLMServer, clock: Clock) -> None:

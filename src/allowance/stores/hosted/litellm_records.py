@@ -32,13 +32,17 @@ _NANO: Final = Decimal("1e-9")
 
 
 class Standing(NamedTuple):
-    """What a record says as of now: a window that is over has been left behind, and its cost with it."""
+    """What a record says as of now: a window that is over has been left behind, and its cost with it.
+
+    ``early`` is when it says that the window began, where that is later than now.
+    """
 
     limit: int
     duration: str | None
     start: int | None
     cost: int
     models: Costs
+    early: int | None = None
 
 
 def standing_of(user: str, record: Json, now: int) -> Standing:
@@ -57,7 +61,7 @@ def standing_of(user: str, record: Json, now: int) -> Standing:
             return Standing(limit, None, None, cost, models)
         length = int(_number(days) * _DAY)
         begun = record.get("last_updated_at", record.get("created_at"))
-        start = min(now, round(_number(begun) * 1_000_000))
+        start = round(_number(begun) * 1_000_000)
         if length <= 0 or start < 0 or length % _DAY:
             raise ValueError
     except (TypeError, ValueError, InvalidOperation):
@@ -66,6 +70,8 @@ def standing_of(user: str, record: Json, now: int) -> Standing:
             "needs a total_budget, and if it has a duration in days, a last_updated_at in seconds. It was "
             "left as it is."
         ) from None
+    if start > now:
+        return Standing(limit, f"{length // _DAY}d", now, cost, models, start)
     turns = (now - start) // length
     if turns:
         start, cost, models = start + turns * length, 0, {}

@@ -43,6 +43,7 @@ class SharedRecords:
         self._unsent: dict[AccountKey, tuple[int, Costs]] = {}  # a window's start, and what is to be posted
         self._seen: dict[AccountKey, int] = {}  # up to which line of the books
         self._posted: dict[AccountKey, tuple[int, int, Costs]] = {}  # before, after and what, of a post
+        self._early: dict[AccountKey, tuple[int, int]] = {}  # a time that is not yet, and what it is here
 
     def projects(self) -> list[str]:
         """Those that were asked for."""
@@ -57,7 +58,7 @@ class SharedRecords:
         keys = {key for key in keys if key.kind == "user" and not key.label}
         for project in sorted({key.project for key in keys}):
             reply = get_budget(self._line, project, self._seconds)
-            users = reply.get("data") if reply.get("status") == "success" else {}
+            users = reply.get("data") if reply.get("status") == "success" else self._none(project, reply)
             if not isinstance(users, dict) or not all(isinstance(one, dict) for one in users.values()):
                 raise StoreCorruptError(
                     f"{self._line.url} answered /get_budget for the project {project!r} with what are no "
@@ -67,6 +68,19 @@ class SharedRecords:
             everybody = {AccountKey(project, "user", name) for name in users} if everyone else set()
             for key in {key for key in keys if key.project == project and key.name} | everybody:
                 self._sync(key)
+
+    def _none(self, project: str, reply: Json) -> dict[str, Json]:
+        """The records of a project that the server does not know; one whose users were seen is no such."""
+        if reply.get("status") == "error" and not self._records.get(project):
+            return {}
+        if reply.get("status") == "error":
+            told = "'error', though it had records before. If they were taken away there, begin a new process"
+        else:
+            told = "neither 'success' nor 'error'"
+        raise StoreUnavailableError(
+            f"The status of the project {project!r} at {self._line.url}/get_budget is {told}. Nothing was "
+            "changed."
+        )
 
     def _sync(self, key: AccountKey) -> None:
         """Bring one budget to what the server has of it, and keep on top what it has not heard of yet."""
@@ -166,12 +180,23 @@ class SharedRecords:
     def standing(self, key: AccountKey) -> Standing | None:
         """What the server's record of this user says as of now."""
         record = self._records.get(key.project, {}).get(key.name)
-        return None if record is None else standing_of(key.name, record, self._clock())
+        if record is None:
+            return None
+        standing = standing_of(key.name, record, self._clock())
+        if standing.early is None:
+            self._early.pop(key, None)
+            return standing
+        # Its writer's clock is ahead. The window began when it was first seen, and not each time anew.
+        known = self._early.get(key)
+        if known is None or known[0] != standing.early:
+            known = self._early[key] = standing.early, standing.start or 0
+        return standing._replace(start=known[1])
 
     def forget(self, key: AccountKey) -> None:
         """The user is no more."""
         self._unsent.pop(key, None)
         self._posted.pop(key, None)
+        self._early.pop(key, None)
 
 
 def _alike(account: Account, standing: Standing) -> bool:
