@@ -6,16 +6,19 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from allowance.errors import ConfigurationError, StoreCorruptError, StoreUnavailableError
 from allowance.server.keys import Keys
 from allowance.server.state import State, open_state, outbox, refusals, schema
+from allowance.server.state.database import _postgres_engine
 from allowance.server.state.outbox import Event
 from tests.postgres import fresh_database, needs_postgres
 
@@ -238,6 +241,27 @@ def test_of_eight_processes_one_makes_the_tables_has_the_lease_and_makes_the_key
         assert len(state.audit_lines()) == 3
     answers.close()
     answers.join_thread()
+
+
+@needs_postgres
+def test_a_server_that_waited_while_another_made_the_tables_sees_them() -> None:
+    with fresh_database() as url, closing(psycopg.connect(url, autocommit=True)) as watching:
+        strict = f"{url}?options=-c%20default_transaction_isolation%3Dserializable"
+        opened: list[State] = []
+        waiting = threading.Thread(target=lambda: opened.append(open_state(strict)))
+        engine = _postgres_engine(url)
+        with engine.begin() as first:
+            schema.migrate(first)
+            waiting.start()
+            asked = (
+                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            until(lambda: watching.execute(asked).rowcount == 1)
+        waiting.join()
+        engine.dispose()
+        (state,) = opened
+        assert state.audit_lines() == []
+        state.close()
 
 
 def test_an_event_goes_to_each_receiver_once_whoever_finds_it(state: State, state_url: str) -> None:

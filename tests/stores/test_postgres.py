@@ -22,10 +22,11 @@ from allowance.stores.base import Batching, Store
 from allowance.stores.contract.bench import ALICE, BOB, DAY, GPT, MINUTE, START, TEAM, ManualClock, budget
 from allowance.stores.postgres import PostgresStore
 from allowance.stores.postgres.locks import stripe_of
+from allowance.stores.postgres.schema import VERSION, prepare
 from tests.postgres import emptied, fresh_database, needs_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FAR = Declaration(limit=10**12, creates=True)
 
@@ -348,6 +349,36 @@ def test_many_that_come_first_at_once_make_the_tables_once() -> None:
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Denial"] * 5 + ["Grant"]
         for store in stores:
             store.close()
+
+
+@needs_postgres
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_one_that_waited_while_another_made_the_tables_sees_them(isolation: str) -> None:
+    option = f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
+    with (
+        fresh_database() as url,
+        psycopg.connect(url, autocommit=True) as first,
+        psycopg.connect(url, autocommit=True, options=option) as second,
+        psycopg.connect(url, autocommit=True) as watching,
+    ):
+        waiting = threading.Thread(target=prepare, args=(second,))
+        with first.transaction():
+            prepare(first)
+            waiting.start()
+            until(lambda: watching.execute(_WAITS, (second.info.backend_pid,)).fetchone() == ("advisory",))
+        waiting.join()
+        prepare(second)
+        assert watching.execute("SELECT version FROM allowance.meta").fetchall() == [(VERSION,)]
+
+
+_WAITS = "SELECT wait_event FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+
+
+def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 @needs_postgres

@@ -205,6 +205,7 @@ def _begin(connection: Connection) -> None:
 def _postgres_engine(url: str) -> Engine:
     engine = create_engine(
         "postgresql+psycopg://",
+        isolation_level="READ COMMITTED",  # whatever the role's own is: what is read after a lock must be new
         pool_size=2,
         max_overflow=6,
         pool_timeout=_PATIENCE,

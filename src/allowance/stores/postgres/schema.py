@@ -133,6 +133,8 @@ def prepare(connection: Connection[Any]) -> None:
                 "does: CREATE DATABASE budgets ENCODING 'UTF8' TEMPLATE template0."
             )
     with connection.transaction():
+        # In any other isolation the tables that were made while this one waited would not be seen.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.execute("SET LOCAL lock_timeout = '60s'")
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute(_LOCK)
