@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -280,3 +282,53 @@ def test_many_users_in_one_post(server: Inside, key: str) -> None:
     found = got(server, key, "many")
     assert len(found) == 500
     assert (found["user-7"]["current_cost"], found["user-8"]["current_cost"]) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("model", ["\ud800", "a\0b", "m" * 513])
+def test_a_model_that_no_store_keeps_as_it_is_is_refused_not_posted_without_end(
+    server: Inside, key: str, model: str
+) -> None:
+    record = {"total_budget": 1, "current_cost": 1.0, "model_cost": {model: 1.0}}
+    answer = post(server, key, "models", u=record)
+    assert answer.status == 422
+    assert "model" in answer.body["detail"]
+    assert server.store.account(AccountKey("models", "user", "u")) is None
+
+
+def test_a_user_with_thousands_of_models_is_refused(server: Inside, key: str) -> None:
+    record = {"total_budget": 1, "current_cost": 1.0, "model_cost": {f"m{n}": 1.0 for n in range(1_001)}}
+    assert post(server, key, "models", u=record).status == 422
+
+
+def test_a_post_without_users_leaves_no_name_behind(server: Inside, key: str) -> None:
+    for number in range(3):
+        assert post(server, key, f"{number}" + "x" * 200).status == 422
+    assert post(server, server.mint("elsewhere", ["spend"], projects=["other"]), "empty").status == 403
+    assert post(server, key, "empty").status == 200
+
+
+def test_r3_no_other_project_can_take_the_id_of_a_posting_before_it(server: Inside, key: str) -> None:
+    """Ids made of what anybody can guess could be released before they were posted, and never be posted."""
+    victim = AccountKey("victim", "user", "u")
+    account = server.store.define(victim, Declaration(DOLLAR, creates=True))
+    thief = server.mint("thief", ["spend"], projects=["thieves"])
+    text = json.dumps(["cost", *victim, account.version])
+    guess = f"litellm {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+    assert server.ask("/v1/release", {"hold_id": guess}, key=thief).status == 200
+    assert post(server, key, "victim", u={"total_budget": 1, **costs(0.5)}).status == 200
+    assert spent(server, "victim", "u") == DOLLAR // 2
+
+
+def test_a_key_with_fixed_terms_resets_nothing_and_still_counts(server: Inside) -> None:
+    user = AccountKey("fixed", "user", "u")
+    server.store.define(user, Declaration(2 * DOLLAR, creates=True))
+    server.store.settle(Posting("own call", DOLLAR, (Scope(user),)))
+    fixed = server.mint("no resets", ["spend"], fixed_terms=True)
+    time.sleep(0.01)
+    begun = time.time()
+    terms = {"total_budget": 2, "last_updated_at": begun}
+    assert post(server, fixed, "fixed", u={**terms, "current_cost": 0, "model_cost": {}}).status == 200
+    assert spent(server, "fixed", "u") == DOLLAR
+    assert post(server, fixed, "fixed", u={**terms, **costs(0.5)}).status == 200
+    assert post(server, fixed, "fixed", u={**terms, **costs(0.5)}).status == 200
+    assert spent(server, "fixed", "u") == DOLLAR + DOLLAR // 2

@@ -5,7 +5,8 @@ takes from a post what is *above* its own books, model by model, and posts that 
 counts once. A cost goes down only where the record's ``last_updated_at`` is newer than the start of our
 window and its cost is 0: LiteLLM has reset it, and the window begins anew at that time. Users that are not in
 the post are left alone. A budget or a duration is taken as terms that code declares: the post applies it when
-it *changes*, so what an operator sets since is not undone by the next post of an old copy.
+it *changes*, so what an operator sets since is not undone by the next post of an old copy. A key with fixed
+terms resets nothing: what LiteLLM counts anew is added to the window that is there.
 
 What that protocol cannot keep: two LiteLLM processes that count on the same user and model each post a
 total of their own, of which the higher one stands; what the other spent in the same time is lost. And what
@@ -23,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from allowance.errors import HoldConflictError, StoreUnavailableError
-from allowance.ledger.records import Declaration, Posting, Scope
+from allowance.ledger.records import AccountKey, Declaration, Posting, Scope
 from allowance.manager.user_records import days_of, lasting
 from allowance.server.audited import audited
 from allowance.server.endpoints import Endpoint
@@ -36,7 +37,7 @@ from allowance.server.views import refuse_foreign, sees
 from allowance.stores.memory import system_clock
 
 if TYPE_CHECKING:
-    from allowance.ledger.records import Account, AccountKey
+    from allowance.ledger.records import Account
     from allowance.server.doing import Doing
     from allowance.server.endpoints import Call
     from allowance.server.gate import Gate
@@ -53,6 +54,7 @@ __all__ = ["litellm"]
 _REASON: Final = "posted by LiteLLM"
 _RESET: Final = "reset by LiteLLM"
 _TRIES: Final = 50
+_LOCKS: Final = 256
 _AT_ONCE: Final = 32
 _REMEMBERED: Final = 100_000
 _ROUNDED: Final = 1_000  # microseconds that a time may lose as a float of seconds
@@ -87,7 +89,9 @@ class _Books:
     def __init__(self, store: Store, state: State) -> None:
         self._store = store
         self._state = state
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # Without it nobody can tell what id a posting will have, and take it before.
+        self._secret = state.secret("litellm")
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))  # a project has always the same one
         self._taken: dict[AccountKey, Posted] = {}
 
     def users(self, by: Key, project: str) -> dict[str, dict[str, Any]]:
@@ -106,10 +110,11 @@ class _Books:
         body = read_body(content)
         project = project_of(body)
         users = read_users(project, body.get("user_dict"))
-        for user in users:
-            check_name(user.key)
-            refuse_foreign(by, user.key)
-        with self._locks[project]:  # LiteLLM posts all that it has at each change, from many threads
+        for key in (AccountKey(project, "user", "(all)"), *(user.key for user in users)):
+            check_name(key)
+            refuse_foreign(by, key)
+        # LiteLLM posts all that it has at each change, from many threads.
+        with self._locks[hash(project) % _LOCKS]:
             accounts = self._accounts(project)
             news = [user for user in users if user.key not in accounts or self._taken.get(user.key) != user]
             with ThreadPoolExecutor(min(_AT_ONCE, len(news) or 1)) as pool:  # a store commits them together
@@ -133,7 +138,7 @@ class _Books:
     def _take_user(self, by: Key, user: Posted, account: Account | None) -> None:
         account = self._terms(by, user, account)
         if not user.costs:
-            if user.updated is not None and user.updated > account.window_start + _ROUNDED:
+            if not by.fixed_terms and user.updated is not None and _is_of_after(user, account):
                 self._reset(by, user.key, account, user.updated)
             return
         self._post(by, user)
@@ -169,7 +174,7 @@ class _Books:
                 begun = self._store.define(key, Declaration(created_at=updated))
             if not begun.spent:
                 return begun
-            name = _digest("reset", *key, updated)
+            name = self._name("reset", *key, updated)
             return self._store.adjust(key, None, reason=_RESET, adjustment_id=name)
 
         audited(self._state, by, "reset", key, self._store, work)
@@ -181,29 +186,32 @@ class _Books:
         other processes, one is kept, and the others look anew.
         """
         scopes = (Scope(user.key), Scope(key_account(by.name))) if by.budgeted else (Scope(user.key),)
-        lost = 0
+        lost, posted = 0, None
         while lost < _TRIES:
             account = self._store.account(user.key)
             if account is None:
                 return  # it was removed meanwhile
-            missing = self._missing(user, account)
+            missing = self._missing(by, user, account)
             if missing is None:
                 return
+            if missing == posted:
+                break  # what was posted is not found again: never post it without end
             model, amount = missing
-            name = _digest("cost", *user.key, account.version)
+            name = self._name("cost", *user.key, account.version)
             try:
                 kept = not self._store.settle(Posting(name, amount, scopes, model, reason=_REASON)).repeated
             except HoldConflictError:
                 kept = False
-            lost = 0 if kept else lost + 1
+            lost, posted = (0, missing) if kept else (lost + 1, None)
         raise StoreUnavailableError(
             f"The books of user {user.key.name!r:.140} change faster than they can be read.", retry_after=1.0
         )
 
-    def _missing(self, user: Posted, account: Account) -> tuple[str | None, int] | None:
+    def _missing(self, by: Key, user: Posted, account: Account) -> tuple[str | None, int] | None:
         """A model, and how much of its cost the ledger lacks."""
         ours: dict[str | None, int] = defaultdict(int)
-        if _is_of_before(user, account):  # what it counts began in an earlier window of ours
+        # What it counts began in an earlier window of ours; or within this one, which its key may not reset.
+        if _is_of_before(user, account) or (by.fixed_terms and _is_of_after(user, account)):
             for entry in self._store.entries(user.key, since=user.updated):
                 if entry.reason != _RESET:
                     ours[entry.model] += entry.amount
@@ -214,11 +222,16 @@ class _Books:
                 return model, cost - ours.get(model, 0)
         return None
 
+    def _name(self, *parts: object) -> str:
+        """The id of a posting, or of an adjustment: on every server of this database the same."""
+        text = json.dumps(parts)
+        digest = hashlib.blake2b(text.encode(), key=self._secret, digest_size=16)
+        return f"litellm {digest.hexdigest()}"
+
 
 def _is_of_before(user: Posted, account: Account) -> bool:
     return user.updated is not None and user.updated < account.window_start - _ROUNDED
 
 
-def _digest(*parts: object) -> str:
-    text = json.dumps(parts)
-    return f"litellm {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+def _is_of_after(user: Posted, account: Account) -> bool:
+    return user.updated is not None and user.updated > account.window_start + _ROUNDED

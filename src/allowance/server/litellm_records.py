@@ -21,6 +21,8 @@ __all__ = ["Posted", "project_of", "read_body", "read_users", "record_of"]
 _MOST_USD: Final = MAX_NANOS // NANOS_PER_USD
 _WORDS: Final[dict[float, str]] = {1: "daily", 7: "weekly"}
 _LONGEST: Final = 36_500
+_MOST_MODELS: Final = 1_000
+_LONGEST_MODEL: Final = 512
 
 
 class Posted(NamedTuple):
@@ -139,6 +141,11 @@ def _costs(record: dict[str, Any]) -> dict[str | None, int]:
     by_model = record.get("model_cost") or {}
     if not isinstance(by_model, dict):
         raise _WrongError(f"model_cost is {_shown(by_model)}, not an object")
+    if len(by_model) > _MOST_MODELS:
+        raise _WrongError(f"model_cost has {len(by_model)} models, and may have {_MOST_MODELS}")
+    for model in by_model:
+        if not _is_kept(model):
+            raise _WrongError(f"the name of model {model[:60]!a} is broken Unicode, or too long")
     costs: dict[str | None, int] = {
         model: _nanos(_number(by_model, model, most=_MOST_USD)) for model in by_model
     }
@@ -147,3 +154,14 @@ def _costs(record: dict[str, Any]) -> dict[str | None, int]:
     if beyond > len(costs):  # LiteLLM adds up floats: less than a nano-dollar for each model is noise
         costs[None] = beyond
     return {model: cost for model, cost in costs.items() if cost}
+
+
+def _is_kept(model: str) -> bool:
+    """Whether a store gives the name back as it is: else its cost would be missing at each look."""
+    if "\0" in model or len(model) > _LONGEST_MODEL:
+        return False
+    try:
+        model.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
