@@ -7,7 +7,7 @@ the local stores, for each question is a round trip; ``ALLOWANCE_TEST_HISTORIES`
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, ClassVar
 
 import psycopg
@@ -16,7 +16,7 @@ from hypothesis.stateful import initialize
 
 from allowance.stores.contract.bench import ManualClock
 from allowance.stores.postgres import PostgresStore
-from tests.postgres import emptied, fresh_database, needs_postgres
+from tests.postgres import emptied, forgetful, fresh_database, needs_postgres
 from tests.stores.model import Model
 from tests.stores.test_histories import Histories
 
@@ -44,16 +44,19 @@ class PostgresHistories(Histories):
 class TestPostgresHistories(PostgresHistories.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.closing = ExitStack()
+        cls.kept = ExitStack()
         for _ in range(2):
-            url = cls.closing.enter_context(fresh_database())
-            server = cls.closing.enter_context(psycopg.connect(url, autocommit=True))
+            url = cls.kept.enter_context(fresh_database())
+            server = cls.kept.enter_context(psycopg.connect(url, autocommit=True))
+            with closing(PostgresStore(url)) as store:
+                store.sweep()  # makes the tables
+            forgetful(server)
             PostgresHistories.servers[url] = server
 
     @classmethod
     def tearDownClass(cls) -> None:
         PostgresHistories.servers.clear()
-        cls.closing.close()
+        cls.kept.close()
 
 
 TestPostgresHistories.settings = settings(

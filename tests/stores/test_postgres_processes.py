@@ -185,7 +185,7 @@ def test_r14_a_server_that_does_not_answer_is_given_up(
         pytest.skip("the server is on another machine")
     # A stopped process would stop whoever drops a database; so it goes on even where this test is killed.
     later = f"import os, time; time.sleep(20); os.kill({backend}, {int(signal.SIGCONT)})"
-    guard = subprocess.Popen([sys.executable, "-c", later])
+    guard = subprocess.Popen([sys.executable, "-c", later], start_new_session=True)
     try:
         os.kill(backend, signal.SIGSTOP)
         with pytest.raises(StoreUnavailableError, match="not answered in time"):
