@@ -155,6 +155,27 @@ def sent(server: Server) -> list[str]:
     return [path for path, *_ in server.seen]
 
 
+def mixed_up(**wrong: object) -> Callable[[Scripted, str, bytes], None]:
+    """Answer what was asked of another."""
+
+    def step(handler: Scripted, path: str, body: bytes) -> None:
+        data = json.loads(body)
+        assert isinstance(data, dict)
+        status, reply = answer(handler.server.store, path, json.dumps({**data, **wrong}))
+        handler.send(status, json.dumps(reply), "application/json")
+
+    return step
+
+
+def hints_first(handler: Scripted, path: str, body: bytes) -> None:
+    """Send an interim response, and the answer when the client may have gone on."""
+    handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+    handler.wfile.flush()
+    time.sleep(0.05)
+    status, data = answer(handler.server.store, path, body)
+    handler.send(status, json.dumps(data), "application/json")
+
+
 # -- URLs and keys -----------------------------------------------------------------------------------
 
 
@@ -466,6 +487,70 @@ def test_an_answer_that_cannot_be_read_promises_nothing(reply: bytes) -> None:
         store.account(ALICE)
         with pytest.raises(StoreUnavailableError):
             store.reserve(ask())
+
+
+OTHER = {"hold_id": "another", "amount": 0, "floor": 0, "ceiling": 0}
+
+
+def test_r1_an_answer_to_another_request_promises_nothing() -> None:
+    with scripted(mixed_up(**OTHER), mixed_up(amount=1, floor=0)) as server, hosted(server) as store:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="another request") as caught:
+                store.reserve(ask("mine", 2))
+            assert not caught.value.unsent
+        assert isinstance(store.reserve(ask("ours", 2)), Grant)
+        assert len({port for _, port, *_ in server.seen}) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"hold_id": "another"}, {"amount": 1}])
+def test_r14_a_settle_that_is_answered_as_another_is_not_done(wrong: dict[str, object]) -> None:
+    with scripted(mixed_up(**wrong)) as server, hosted(server) as store:
+        server.store.define(ALICE, FIVE)
+        with pytest.raises(StoreUnavailableError, match="another request"):
+            store.settle(Posting("mine", 2, (Scope(ALICE),)))
+
+
+def test_a_release_that_is_answered_as_another_is_not_done() -> None:
+    with scripted(mixed_up(hold_id="another")) as server, hosted(server) as store:
+        server.store.reserve(ask("another"))
+        with pytest.raises(StoreUnavailableError, match="another request"):
+            store.release("mine")
+
+
+def test_what_comes_before_an_answer_is_not_taken_for_it() -> None:
+    with scripted(hints_first, hints_first) as server, hosted(server) as store:
+        for name in ("a", "b"):
+            outcome = store.reserve(ask(name))
+            assert isinstance(outcome, Grant)
+            assert outcome.hold_id == name
+
+
+def test_r6_a_reserve_whose_answer_was_lost_as_the_kind_of_server_was_looked_for_may_have_been_done() -> None:
+    with scripted(*[done_and_dropped] * 12) as server, hosted(server) as store:
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.reserve(ask())
+        assert server.store.hold("h") is not None
+        assert not caught.value.unsent
+
+
+def test_threads_that_meet_a_strange_server_look_at_it_once() -> None:
+    with scripted(*[page(404)] * 500) as server, hosted(server) as store:
+        store._finding.acquire()
+        threads = [threading.Thread(target=strange, args=(store, str(number))) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(sent(server)) < 8:
+            time.sleep(0.001)
+        time.sleep(0.1)  # until they stand before the lock
+        store._finding.release()
+        for thread in threads:
+            thread.join()
+        assert sent(server).count("/get_budget") == 1
+
+
+def strange(store: HostedStore, name: str) -> None:
+    with pytest.raises(StoreUnavailableError):
+        store.reserve(ask(name))
 
 
 def test_an_answer_without_end_is_not_taken() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from allowance.errors import ConfigurationError, StoreUnavailableError
-from allowance.ledger.records import Denial
+from allowance.ledger.records import Denial, Grant
 from allowance.stores.hosted.address import parse
 from allowance.stores.hosted.credentials import credentials
 from allowance.stores.hosted.line import Line, StrangeError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         Ask,
         Declaration,
         Entry,
-        Grant,
         Hold,
         Posting,
         Settlement,
@@ -98,6 +98,7 @@ class HostedStore:
         self._is_known = False  # that it is a server of ours: no page of a proxy's changes that
         self._other: Store | None = None  # where the server has only LiteLLM's endpoints
         self._finding = threading.RLock()
+        self._found_none_at = 0.0  # when (monotonic) it was last seen to be neither kind of server
 
     def __repr__(self) -> str:
         return f"HostedStore({self.url!r})"
@@ -115,16 +116,24 @@ class HostedStore:
                 f"{self.url} refused a reserve that was sent again after this: {lost[-1]}. The first one may "
                 "still arrive and be granted. Let go of its id, and ask again under a new one."
             )
+        if isinstance(outcome, Grant) and (
+            outcome.hold_id != ask.hold_id or not ask.floor <= outcome.amount <= ask.ceiling
+        ):
+            raise self._misled("reserve", ask.hold_id)
         return outcome
 
     def settle(self, posting: Posting) -> Settlement:
         """See `Store.settle`."""
         settlement: Settlement = self._do("settle", posting=posting)
+        if (settlement.hold_id, settlement.amount) != (posting.hold_id, posting.amount):
+            raise self._misled("settle", posting.hold_id)
         return settlement
 
     def release(self, hold_id: str, *, reason: str = "") -> Hold | None:
         """See `Store.release`."""
         hold: Hold | None = self._do("release", hold_id=hold_id, reason=reason)
+        if hold is not None and hold.hold_id != hold_id:
+            raise self._misled("release", hold_id)
         return hold
 
     def renew(self, hold_ids: Sequence[str], ttl: int) -> None:
@@ -201,6 +210,8 @@ class HostedStore:
     def hold(self, hold_id: str) -> Hold | None:
         """See `Store.hold`."""
         hold: Hold | None = self._do("hold", hold_id=hold_id)
+        if hold is not None and hold.hold_id != hold_id:
+            raise self._misled("hold", hold_id)
         return hold
 
     def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
@@ -296,20 +307,37 @@ class HostedStore:
         self._is_known = True
         return result
 
+    def _misled(self, name: str, hold_id: str) -> StoreUnavailableError:
+        """The answer is to another request: whatever stands between mixed them up, and may do so again."""
+        self._line.reconnect()
+        return StoreUnavailableError(
+            f"{self.url} answered the {name} of {hold_id} with what answers another request. Whether it was "
+            "done is not known; asking again with the same id is safe. Look at the proxy before the server."
+        )
+
     # -- servers of another kind -------------------------------------------------------------------
 
     def _find_out(self, strange: StrangeError, project: str) -> None:
         """Find out, once, whether the server has LiteLLM's endpoints; else the answer was an error."""
         from allowance.stores.hosted.litellm_server import LiteLLMServer, has_endpoints
 
-        if self._is_known or strange.passing:
+        began = time.monotonic()
+        if self._is_known or strange.passing or not self._finding.acquire(timeout=self._timeout):
             raise strange
-        with self._finding:
-            if self._other is None:
+        try:
+            if self._other is not None:
+                return
+            if self._found_none_at < began and not self._is_known:  # else another thread has just looked
                 self._is_known = self._is_ours()
-                if self._is_known or not has_endpoints(self._line, self._timeout, project):
-                    raise strange
-                self._other = LiteLLMServer(self._line, self._timeout)
+                if not self._is_known and has_endpoints(self._line, self._timeout, project):
+                    self._other = LiteLLMServer(self._line, self._timeout)
+                    return
+                self._found_none_at = time.monotonic()
+        except StoreUnavailableError:  # says of the looking that it changed nothing, not of what came first
+            pass
+        finally:
+            self._finding.release()
+        raise strange
 
     def _is_ours(self) -> bool:
         try:

@@ -138,6 +138,10 @@ class Line:
         if error.sent and lost is not None:
             lost.append(error)
 
+    def reconnect(self) -> None:
+        """Use none of the connections that are open any more."""
+        self._pool.close()
+
     def close(self) -> None:
         """Let go of the connections."""
         self._closed = True

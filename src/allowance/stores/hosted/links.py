@@ -22,6 +22,8 @@ __all__ = ["Link", "LinkError", "Reply"]
 MAX_REPLY: Final = 16 * 1024 * 1024
 """Bytes that an answer may have."""
 
+_MAX_READ: Final = 2 * MAX_REPLY
+"""Bytes that are read for it, heads and the marks between chunks included."""
 
 _SILENT: Final = "it closed the connection without an answer"
 
@@ -96,6 +98,9 @@ class Link:
             connection.settimeout(deadline.wait())
             connection.sendall(request)
             response.begin()
+            while 101 < response.status < 200:  # not the answer yet, which http.client knows of 100 alone
+                response.headers = response.msg = None  # type: ignore[assignment]
+                response.begin()
             if reader.ended:  # in the midst of its head, which http.client takes for the head's end
                 raise LinkError(_said(IncompleteRead(b"")), sent=True)
             body = _body(response)
@@ -152,6 +157,7 @@ class _Reader(io.RawIOBase):
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         self._connection = connection
         self._deadline = deadline
+        self._left = _MAX_READ
         self.read_any = False
         self.ended = False
 
@@ -161,6 +167,9 @@ class _Reader(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         self._connection.settimeout(self._deadline.wait())
         count = self._connection.recv_into(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"its answer has more than the {MAX_REPLY} bytes that are taken")
         self.read_any = self.read_any or count > 0
         self.ended = count == 0
         return count
