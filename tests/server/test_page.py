@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from allowance.ledger.records import AccountKey, Declaration
-from allowance.server.key import Scope
+from allowance.server.key import Scope, key_account
 from allowance.server.keys import Keys
 from allowance.server.page import OPEN, ROUTES
 from allowance.server.page.attempts import Attempts
@@ -321,3 +321,29 @@ def test_many_look_at_once(site: World) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_the_budgets_of_keys_are_there_for_who_sees_all_and_for_nobody_else(tmp_path: Path) -> None:
+    with world(tmp_path) as made:
+        made.keys.mint("tenant", [Scope.SPEND], limit=5 * USD, actor="test")
+        own = key_account("tenant")
+        hold(made.store, own, USD, "hold-of-the-key")
+        made.state.refused(*own, "gpt-4o", USD, 0, USD, time.time_ns() // 1_000)
+        for who, there in (("reader", False), ("red", False), ("admin", True)):
+            with made.client(who) as client:
+                for path in ("/", "/budgets", "/export/budgets.json", "/export/budgets.csv", "/refusals"):
+                    assert ("tenant" in client.get(path).text) is there, (who, path)
+                assert ("hold-of-the-key" in client.get("/holds").text) is there
+                assert client.get(f"/budgets/{packed(own)}").status_code == (200 if there else 404)
+                for path in ("/budgets", "/export/budgets.json", "/"):
+                    asked = client.get(path, params={"project": own.project})
+                    assert ("tenant" in asked.text) is there, (who, path)
+
+
+def test_an_operator_is_not_told_of_other_projects(site: World) -> None:
+    unknown = AccountKey("red", "user", "alicia")
+    with site.client("red") as client:
+        form = {"csrf": csrf_of(client.get("/")), "deed": "topup", "amount": "1"}
+        answer = client.post(f"/budgets/{packed(unknown)}", data=form)
+        assert answer.status_code == 404
+        assert "shop" not in answer.text

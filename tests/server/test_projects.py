@@ -203,3 +203,25 @@ def test_an_operators_terms_need_admin_and_leave_a_line(server: Inside, red: str
     assert (line.action, line.target) == ("budget.define", "user lee")
     assert "5000000000" in str(line.after)
     assert server.admin_key.split("_")[1] == line.actor
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/v1/adjust", {"amount": 5}),
+        ("/v1/extend", {"amount": 5}),
+        ("/v1/remove", {}),
+        ("/v1/define", {"terms": {}}),
+        ("/v1/define", {"terms": {}, "declared": True}),
+    ],
+)
+def test_no_change_tells_that_another_project_knows_the_user(
+    server: Inside, red: str, path: str, more: dict[str, Any]
+) -> None:
+    reserve(server, red, "ulf-1", "ulf")
+    token = server.mint(f"blue {path} {len(more)}", ["admin"], projects=["blue"])
+    answer = server.ask(path, {"key": ["blue", "user", "ulf"], **more}, key=token)
+    assert answer.status == 404
+    assert "red" not in str(answer.body)
+    whole = server.ask(path, {"key": ["blue", "user", "ulf"], **more}, key=server.admin_key)
+    assert whole.body["projects"] == ["red"]

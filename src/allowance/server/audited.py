@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from allowance.errors import UnknownUserError
+from allowance.server.views import seen_error
 from allowance.wire.budgets import dump_account
 
 if TYPE_CHECKING:
@@ -20,9 +22,17 @@ T = TypeVar("T")
 
 
 def audited(state: State, by: Key, action: str, key: AccountKey, store: Store, work: Callable[[], T]) -> T:
-    """Do it, and write down who did what to which budget, with its terms and figures before and after."""
+    """Do it, and write down who did what to which budget, with its terms and figures before and after.
+
+    Raises:
+        UnknownUserError: there is no such budget; of other projects that know the user it names those alone
+            that the key sees.
+    """
     before = store.account(key)
-    done = work()
+    try:
+        done = work()
+    except UnknownUserError as error:
+        raise seen_error(by, error) from None
     after = store.account(key)
     target = f"{key.kind} {key.name}" + (f" {key.label}" if key.label else "")
     state.audit(by.key_id, f"budget.{action}", target, _shown(before), _shown(after), project=key.project)

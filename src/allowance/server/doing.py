@@ -206,7 +206,10 @@ class Doing:
                     f"The key {by.name!r} ({by.key_id}) may not name terms: ask for the budget of "
                     f"{key.kind} {key.name!r:.140} from whoever runs the server.",
                 )
-            return self.store.define(key, terms, declared=True)
+            try:
+                return self.store.define(key, terms, declared=True)
+            except UnknownUserError as error:
+                raise seen_error(by, error) from None
         return audited(
             self._state, by, "define", key, self.store, partial(self.store.define, key, terms, declared=False)
         )

@@ -10,7 +10,9 @@ from allowance.ledger.records import Declaration
 from allowance.ledger.windows import FOREVER
 from allowance.money import to_nanos
 from allowance.server.audited import audited
+from allowance.server.key import KEY_PROJECT
 from allowance.server.names import check_name
+from allowance.server.views import hold_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,8 +125,8 @@ def release(site: Site, visit: Visit, hold_id: str) -> None:
     Raises:
         ConfigurationError: there is no such hold, or it lies on budgets that the key does not see.
     """
-    hold = site.store.hold(hold_id)
-    if hold is None or not all(visit.key.sees(key.project) or site.is_hidden(key) for key, _ in hold.windows):
+    hold = hold_for(visit.key, site.store.hold(hold_id))
+    if hold is None:
         raise ConfigurationError(
             f"No hold has the id {hold_id[:80]!r}. It may be settled and forgotten by now: reload the page."
         )
@@ -136,12 +138,12 @@ def release(site: Site, visit: Visit, hold_id: str) -> None:
         hold_id,
         _shown(hold),
         None if after is None else _shown(after),
-        project=hold.windows[0][0].project,
+        project=_project_of(hold),
     )
 
 
 def _do(site: Site, visit: Visit, action: str, key: AccountKey, work: Callable[[], object]) -> None:
-    if not visit.key.sees(key.project):
+    if not visit.sees(key.project):
         # As if it did not exist: nobody learns what other projects there are.
         raise UnknownUserError(user=key.name, kind=key.kind, project=key.project, label=key.label)
     audited(site.state, visit.key, action, key, site.store, work)
@@ -150,3 +152,9 @@ def _do(site: Site, visit: Visit, action: str, key: AccountKey, work: Callable[[
 
 def _shown(hold: Hold) -> dict[str, Any]:
     return {"state": str(hold.state), "amount": hold.amount, "charged": hold.charged}
+
+
+def _project_of(hold: Hold) -> str:
+    """The project that the call was made in, not that of its key's own budget."""
+    projects = [key.project for key, _ in hold.windows]
+    return next((project for project in projects if project != KEY_PROJECT), KEY_PROJECT)

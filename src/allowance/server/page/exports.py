@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from allowance.ledger.records import Account
+    from allowance.server.page.site import Visit
     from allowance.stores.base import Store
 
 __all__ = ["budgets_as_csv", "budgets_as_json", "guarded_cell"]
@@ -29,15 +30,15 @@ _COLUMNS: Final = (
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def budgets_as_csv(store: Store, projects: frozenset[str] | None, project: str, search: str) -> Response:
+def budgets_as_csv(store: Store, visit: Visit, project: str, search: str) -> Response:
     """One line for each budget. A name that a spreadsheet would take for a formula gets a ``'`` before it."""
-    accounts = _found(store, projects, project, search)
+    accounts = _found(store, visit, project, search)
     return _file(_csv(accounts), "text/csv; charset=utf-8", "budgets.csv")
 
 
-def budgets_as_json(store: Store, projects: frozenset[str] | None, project: str, search: str) -> Response:
+def budgets_as_json(store: Store, visit: Visit, project: str, search: str) -> Response:
     """The same as a list of objects; names as they are, amounts as texts, so that no digit is lost."""
-    accounts = _found(store, projects, project, search)
+    accounts = _found(store, visit, project, search)
     return _file(_json(accounts), "application/json", "budgets.json")
 
 
@@ -46,9 +47,9 @@ def guarded_cell(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text
 
 
-def _found(store: Store, projects: frozenset[str] | None, project: str, search: str) -> Iterator[Account]:
+def _found(store: Store, visit: Visit, project: str, search: str) -> Iterator[Account]:
     matches = matcher(search)
-    return (account for account in seen(store, projects, project) if matches(account))
+    return (account for account in seen(store, visit, project) if matches(account))
 
 
 def _row(account: Account) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from allowance.ledger.records import Account, Hold
+    from allowance.server.page.site import Visit
     from allowance.stores.base import Store
 
 __all__ = [
@@ -59,23 +60,28 @@ def account_of(word: str) -> AccountKey | None:
 
 
 def seen(
-    store: Store, projects: frozenset[str] | None, project: str = "", *, after: AccountKey | None = None
+    store: Store,
+    visit: Visit,
+    project: str = "",
+    *,
+    after: AccountKey | None = None,
 ) -> Iterator[Account]:
-    """The budgets of some projects (None: of all), or of one of them, in order of their keys."""
+    """The budgets that a reader sees, or those of one project, in order of their keys."""
+    projects = visit.projects
     if project:
-        if projects is None or project in projects:
+        if visit.sees(project):
             yield from store.accounts(project, after=after)
     elif projects is None:
-        yield from store.accounts(after=after)
+        yield from (account for account in store.accounts(after=after) if visit.sees(account.key.project))
     else:
         for name in sorted(projects):
-            if after is None or name >= after.project:
+            if visit.sees(name) and (after is None or name >= after.project):
                 yield from store.accounts(name, after=after if after and after.project == name else None)
 
 
 def list_budgets(
     store: Store,
-    projects: frozenset[str] | None,
+    visit: Visit,
     *,
     project: str = "",
     search: str = "",
@@ -85,7 +91,7 @@ def list_budgets(
     matches = matcher(search)
     found: list[Account] = []
     last = after
-    for looked, account in enumerate(seen(store, projects, project, after=after)):
+    for looked, account in enumerate(seen(store, visit, project, after=after)):
         if len(found) == PAGE:
             return Listing(found, last, cut=False)
         if looked == LOOKED_AT_MOST:

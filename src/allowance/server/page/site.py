@@ -20,6 +20,7 @@ from allowance.server.page.listing import packed, users_of
 from allowance.server.page.sessions import Sessions
 from allowance.server.page.spend import Spend
 from allowance.server.page.standings import Standings
+from allowance.server.views import sees_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +68,15 @@ class Visit(NamedTuple):
     def projects(self) -> frozenset[str] | None:
         """The projects that the key is bound to; None: all."""
         return self.key.projects
+
+    @property
+    def sees_keys(self) -> bool:
+        """Whether the keys' own budgets are there for the key, as in `/v1`."""
+        return sees_all(self.key)
+
+    def sees(self, project: str) -> bool:
+        """Whether budgets of this project are there for the key."""
+        return self.key.sees(project) and (project != KEY_PROJECT or self.sees_keys)
 
     @property
     def admin(self) -> bool:

@@ -24,11 +24,11 @@ def budgets(site: Site, visit: Visit) -> Response:
     asked = visit.asked
     project, search = asked.get("project", ""), asked.get("q", "").strip()[:200]
     after = account_of(asked.get("after", ""))
-    listing = list_budgets(site.store, visit.projects, project=project, search=search, after=after)
+    listing = list_budgets(site.store, visit, project=project, search=search, after=after)
     following = None
     if listing.after is not None:
         following = urlencode({"project": project, "q": search, "after": packed(listing.after)})
-    standings = site.standings.view(visit.key.sees)
+    standings = site.standings.view(visit.sees)
     return site.page(
         visit,
         "budgets.html",
@@ -45,14 +45,14 @@ def budgets(site: Site, visit: Visit) -> Response:
 
 def export(site: Site, visit: Visit) -> Response:
     """All that the search finds, as a file."""
-    whose = (visit.projects, visit.asked.get("project", ""), visit.asked.get("q", "")[:200])
+    whose = (visit, visit.asked.get("project", ""), visit.asked.get("q", "")[:200])
     as_json = visit.request.url.path.endswith(".json")
     return (budgets_as_json if as_json else budgets_as_csv)(site.store, *whose)
 
 
 def new_budget(site: Site, visit: Visit) -> Response:
     """The form."""
-    standings = site.standings.view(visit.key.sees)
+    standings = site.standings.view(visit.sees)
     projects = sorted({*standings.projects, *(visit.projects or ())} - {site.hidden})
     return site.page(visit, "new_budget.html", projects=projects)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from allowance.server.page.charts import day_bars, model_bars
+from allowance.server.page.views.lists import refusals_for
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -19,9 +20,9 @@ _REFUSALS: Final = 8
 def overview(site: Site, visit: Visit) -> Response:
     """What an operator looks at first."""
     project = visit.asked.get("project", "")
-    standings = site.standings.view(visit.key.sees, project)
-    spend = site.spend.view(visit.key.sees, project)
-    projects = visit.projects if not project else frozenset({project} if visit.key.sees(project) else ())
+    standings = site.standings.view(visit.sees, project)
+    spend = site.spend.view(visit.sees, project)
+    projects = visit.projects if not project else frozenset({project} if visit.sees(project) else ())
     return site.page(
         visit,
         "overview.html",
@@ -30,5 +31,5 @@ def overview(site: Site, visit: Visit) -> Response:
         spend=spend,
         days=day_bars(spend.days),
         models=model_bars(spend.models),
-        refusals=site.state.refusals(projects, limit=_REFUSALS),
+        refusals=refusals_for(site, visit, projects, _REFUSALS),
     )

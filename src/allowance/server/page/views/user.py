@@ -72,7 +72,7 @@ def release_hold(site: Site, visit: Visit) -> Response:
 
 def _key_of(visit: Visit) -> AccountKey:
     key = account_of(visit.request.path_params["user"])
-    if key is None or not visit.key.sees(key.project):
+    if key is None or not visit.sees(key.project):
         # A foreign user and one that does not exist are answered alike.
         raise UnknownUserError(
             user="?" if key is None else key.name[:200], project="?" if key is None else key.project[:200]
@@ -85,7 +85,7 @@ def _user(site: Site, visit: Visit, key: AccountKey, *, trouble: str = "", statu
     if not family:
         raise UnknownUserError(user=key.name, kind=key.kind, project=key.project)
     now = system_clock()
-    holds, open_holds = list_holds(site.store, visit.key.sees, key)
+    holds, open_holds = list_holds(site.store, visit.sees, key)
     refusals = site.state.refusals({key.project}, limit=_REFUSALS_READ)
     mine = [one for one in refusals if (one.kind, one.name) == (key.kind, key.name)]
     return site.page(
