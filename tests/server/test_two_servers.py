@@ -44,7 +44,7 @@ def reserve(server: Running, key: str, hold_id: str, user: str, amount: int) -> 
 
 
 def define(server: Running, user: str, limit: int) -> None:
-    body = {"key": ["app", "user", user], "terms": {"limit": limit}}
+    body = {"key": ["app", "user", user], "terms": {"limit": limit, "creates": True}}
     answer = server.ask("/v1/define", body, key=server.admin_key)
     assert answer.status == 200, answer
 
