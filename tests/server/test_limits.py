@@ -94,6 +94,29 @@ def test_requests_that_come_together_are_all_answered(server: Inside) -> None:
         assert len(re.findall(rb"HTTP/1.1 200", found)) == 400
 
 
+@pytest.mark.parametrize("endless", [b"0\r\n" + b"a: b\r\n" * 10_000, b"0\r\na: " + b"b" * 60_000])
+@pytest.mark.parametrize("path", ["/v1/reserve", "/login"])
+def test_what_comes_behind_a_body_has_a_largest_size(server: Inside, path: str, endless: bytes) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
+    head += f"authorization: Bearer {server.admin_key}\r\n\r\n"
+    assert raw(server, head.encode() + endless).startswith(b"HTTP/1.1 413")
+
+
+def test_the_wrapping_of_chunks_has_a_largest_size(server: Inside) -> None:
+    head = f"POST /v1/accounts HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {server.admin_key}\r\n"
+    head += "transfer-encoding: chunked\r\n\r\n"
+    told = head.encode() + b"1;" + b"x" * 60_000
+    assert raw(server, told).startswith(b"HTTP/1.1 413")
+    small = b"".join(b"1\r\n%c\r\n" % byte for byte in b"{" + b" " * 20_000 + b"}") + b"0\r\n\r\n"
+    assert raw(server, head.encode() + small).startswith(b"HTTP/1.1 200")
+
+
+def test_a_header_behind_the_body_is_none_of_the_request(server: Inside) -> None:
+    told = b"POST /v1/accounts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    told += f"0\r\nauthorization: Bearer {server.admin_key}\r\n\r\n".encode()
+    assert raw(server, told).startswith(b"HTTP/1.1 401")
+
+
 def test_a_slow_client_is_let_go(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_PATIENCE", 0.2)
     monkeypatch.setattr(protocol, "BODY_PATIENCE", 0.2)

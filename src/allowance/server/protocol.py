@@ -21,10 +21,16 @@ BODY_PATIENCE: Final = 10.0
 """Seconds from there to the end of its body."""
 
 
+MAX_WRAPPING: Final = 8
+"""Bytes of chunks' sizes, extensions and trailers that come with each byte of a body, beyond `MAX_HEAD`."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, for clients that may be slow, or mean to be."""
 
     _head = 0  # bytes of it so far
+    _body = 0  # bytes of the body so far
+    _wrapping = 0  # bytes that came after the head, and are no body
     _within = "head"  # or "body"
     _begun = False  # whether a part of a request has come, and not all
     _timer: asyncio.TimerHandle | None = None
@@ -53,10 +59,30 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._within == "head":
                 self._refuse(b"431 Request Header Fields Too Large")
             elif not self.transport.is_closing():
-                super().data_received(data[room:])
+                self._receive_body(data[room:])
+        elif self._within == "body":
+            self._receive_body(data)
         else:
             super().data_received(data)
         self._watch()
+
+    def _receive_body(self, data: bytes) -> None:
+        request, before = self.cycle, self._body
+        super().data_received(data)
+        if self._within == "body" and self.cycle is request:
+            self._wrapping += len(data) - (self._body - before)
+            if self._wrapping > MAX_HEAD + MAX_WRAPPING * self._body:
+                self._refuse(b"413 Content Too Large")
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. One that comes behind the body is dropped: nothing reads it."""
+        if self._within == "head":
+            super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """A request begins, be it behind another in the same bytes."""
@@ -65,7 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head is whole."""
-        self._within = "body"
+        self._within, self._body, self._wrapping = "body", 0, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
