@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import threading
 import time
@@ -17,7 +19,8 @@ from allowance.server.keys import Keys
 from allowance.server.page import OPEN, ROUTES
 from allowance.server.page.attempts import Attempts
 from allowance.server.page.listing import packed
-from allowance.server.page.sessions import IDLE, LONGEST, Sessions
+from allowance.server.page.sessions import IDLE, LONGEST, MOST, Sessions
+from allowance.server.state import State, schema
 from tests.server.browser import USD, World, csrf_of, hold, log_in, spend, world
 
 ALICE = AccountKey("shop", "user", "alicia")
@@ -125,36 +128,83 @@ def test_a_changed_cookie_is_nobodys(site: World) -> None:
     with site.client("reader") as client:
         good = client.cookies["allowance"]
         assert client.get("/", headers={"cookie": f"allowance={good}"}).status_code == 200
-        key_id, rest = good.split(".", 1)
-        admin = next(key.key_id for key in site.keys.listed() if key.name == "admin")
-        later = f"{key_id}.{int(time.time()) + 9999}.{rest.split('.', 1)[1]}"
+        kept = hashlib.sha256(good.encode()).hexdigest()
         for bad in (
-            f"{admin}.{rest}",
+            kept,
             good[:-1] + ("0" if good[-1] != "0" else "1"),
-            later,
+            good.upper(),
+            good + "0",
             "",
-            "a.b.c.d.e",
             "." * 99,
         ):
             client.cookies.clear()
             assert client.get("/", headers={"cookie": f"allowance={bad}"}).status_code == 303
 
 
-def test_a_session_ends_when_nobody_is_there_and_at_last_in_any_case() -> None:
-    now = [1_000_000.0]
-    sessions = Sessions(b"secret", clock=lambda: now[0])
+def test_a_session_ends_when_nobody_is_there_and_at_last_in_any_case(state: State) -> None:
+    second = 1_000_000
+    now = [10**15]
+    sessions = Sessions(state.database, clock=lambda _: now[0])
     session = sessions.begin("key")
-    cookie = sessions.dump(session)
-    now[0] += IDLE - 1
-    assert sessions.load(cookie) == session
-    assert sessions.wants_renewal(session)
+    assert sessions.load(session.word) == session
+    assert not sessions.renew(session)
+    assert session.word not in repr(session)
+    now[0] += IDLE * second - 1
+    assert Sessions(state.database, clock=lambda _: now[0]).load(session.word) == session
     now[0] += 1
-    assert sessions.load(cookie) is None
-    cookie = sessions.dump(session)
-    assert sessions.load(cookie) is not None
-    now[0] = 1_000_000.0 + LONGEST
-    assert sessions.load(sessions.dump(session)) is None
-    assert Sessions(b"another").load(cookie) is None
+    assert sessions.load(session.word) is None
+    now[0] -= 1
+    while sessions.load(session.word) is not None:
+        assert now[0] < session.began + LONGEST * second
+        assert sessions.renew(session)
+        now[0] += IDLE * second - 1
+    assert now[0] >= session.began + LONGEST * second
+
+
+def test_sessions_are_kept_as_hashes_and_not_for_good(state: State) -> None:
+    now = [10**15]
+    sessions = Sessions(state.database, clock=lambda _: now[0])
+    other = sessions.begin("other")
+    words = []
+    for _ in range(MOST + 5):
+        now[0] += 1
+        words.append(sessions.begin("key").word)
+    assert [sessions.load(word) is not None for word in words] == 5 * [False] + MOST * [True]
+    assert sessions.load(other.word) is not None
+    with state.database.read() as connection:
+        kept = repr(connection.execute(schema.session.select()).all())
+    assert not any(word in kept for word in words)
+    now[0] += IDLE * 1_000_000
+    last = sessions.begin("key")
+    with state.database.read() as connection:
+        assert len(connection.execute(schema.session.select()).all()) == 1
+    sessions.end(last)
+    assert sessions.load(last.word) is None
+
+
+def test_a_copy_of_the_database_opens_no_session(site: World) -> None:
+    """They were signed with a secret that stands in the database as it is."""
+    admin = next(key.key_id for key in site.keys.listed() if key.name == "admin")
+    with site.client("admin"), site.state.database.read() as connection:
+        words = [row.hash.hex() for row in connection.execute(schema.session.select())]
+        secrets = [bytes(row.value) for row in connection.execute(schema.secret.select())]
+    assert words
+    now = int(time.time())
+    text = f"{admin}.{now}.{now}.{'0' * 32}"
+    signed = [hmac.new(secret, f"session:{text}".encode(), hashlib.sha256) for secret in secrets]
+    words += [f"{text}.{signature.hexdigest()}" for signature in signed]
+    with site.client() as client:
+        for word in words:
+            assert client.get("/", headers={"cookie": f"allowance={word}"}).status_code == 303
+
+
+def test_a_cookie_that_was_copied_is_nobodys_after_the_logout(site: World) -> None:
+    with site.client("admin") as client:
+        cookie = {"cookie": f"allowance={client.cookies['allowance']}"}
+        form = {"csrf": csrf_of(client.get("/"))}
+        assert client.post("/logout", data=form).status_code == 303
+        client.cookies.clear()
+        assert client.get("/", headers=cookie).status_code == 303
 
 
 def test_a_revoked_key_is_out_at_once_and_its_session_with_it(site: World) -> None:
@@ -347,3 +397,13 @@ def test_an_operator_is_not_told_of_other_projects(site: World) -> None:
         answer = client.post(f"/budgets/{packed(unknown)}", data=form)
         assert answer.status_code == 404
         assert "shop" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["[", "evil.example/x?y", "a b"])
+def test_a_host_that_is_none_changes_no_answer(site: World, host: str) -> None:
+    with site.client() as client:
+        answer = client.get("/holds?x=1", headers={"host": host})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fholds%3Fx%3D1")
+    with site.client("reader") as client:
+        for path in ("/", "/export/budgets.json"):
+            assert client.get(path, headers={"host": host}).status_code == 200

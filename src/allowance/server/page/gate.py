@@ -95,7 +95,7 @@ def set_cookie(site: Site, request: Request, answer: Response, session: Session)
     """Let the browser keep the session."""
     answer.set_cookie(
         cookie_name(site, request),
-        site.sessions.dump(session),
+        session.word,
         max_age=IDLE,
         path="/",
         secure=over_tls(site, request),
@@ -106,7 +106,7 @@ def set_cookie(site: Site, request: Request, answer: Response, session: Session)
 
 def over_tls(site: Site, request: Request) -> bool:
     """Whether the browser came by https, be it to a proxy before us."""
-    return site.settings.over_tls or request.url.scheme == "https"
+    return site.settings.over_tls or request.scope["scheme"] == "https"
 
 
 def _answer(
@@ -117,8 +117,8 @@ def _answer(
     form: Mapping[str, str],
     posted: bool,
 ) -> Response:
-    session = site.sessions.load(request.cookies.get(cookie_name(site, request), ""))
     try:
+        session = site.sessions.load(request.cookies.get(cookie_name(site, request), ""))
         key = _key_of(site, request, session, posted)
     except BudgetError as error:
         return _sealed(_told(site, None, error))
@@ -143,9 +143,18 @@ def _answer(
         )
     else:
         answer = _caught(site, visit, lambda: view(site, visit))
-        if session is not None and site.sessions.wants_renewal(session):
-            set_cookie(site, request, answer, session)
+        if session is not None and request.scope["path"] != "/logout":
+            _renew(site, request, answer, session)
     return _sealed(answer)
+
+
+def _renew(site: Site, request: Request, answer: Response, session: Session) -> None:
+    """Have one who is at work not be logged out."""
+    try:
+        if site.sessions.renew(session):
+            set_cookie(site, request, answer, session)
+    except BudgetError:
+        return  # the next request does it
 
 
 def _key_of(site: Site, request: Request, session: Session | None, posted: bool) -> Key | None:
@@ -161,7 +170,7 @@ def _key_of(site: Site, request: Request, session: Session | None, posted: bool)
 def _is_ours(site: Site, request: Request, session: Session | None, form: Mapping[str, str]) -> bool:
     if session is None or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
-    return site.sessions.is_form_token(session.nonce, form.get("csrf", ""))
+    return site.sessions.is_form_token(session.word, form.get("csrf", ""))
 
 
 def _ask_for_key(request: Request, posted: bool) -> Response:
@@ -170,7 +179,8 @@ def _ask_for_key(request: Request, posted: bool) -> Response:
         problem = {"title": "unauthorized", "status": 401, "code": "unauthorized", "detail": detail}
         headers = {"www-authenticate": "Bearer"}
         return JSONResponse(problem, 401, headers, media_type="application/problem+json")
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    here = path + (f"?{query}" if query else "")
     onward = "" if posted or here == "/" else f"?next={quote(here, safe='')}"
     return RedirectResponse(f"/login{onward}", 303)
 

@@ -1,8 +1,7 @@
-"""Who is at the page: a signed cookie that names a key, and the tokens of its forms.
+"""Who is at the page: a random word in a cookie, of which the database knows the hash; and tokens of forms.
 
-The cookie holds no key that could be used elsewhere: its id, two times and a random word, signed with a
-secret of the server's. So every worker and every server of one database knows it. Which rights the key
-has, and whether it is still good, is asked anew at each request.
+Every worker and every server of one database knows a session, and who reads a copy of the database can make
+none. Which rights its key has, and whether it is still good, is asked anew at each request.
 """
 
 from __future__ import annotations
@@ -11,11 +10,19 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import or_, select
+
+from allowance.server.state.database import clock as database_clock
+from allowance.server.state.schema import session as sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from allowance.server.state.database import Database
 
 __all__ = ["IDLE", "LONGEST", "Session", "Sessions"]
 
@@ -24,63 +31,89 @@ IDLE: Final = 3_600
 LONGEST: Final = 12 * 3_600
 """Seconds after which one must log in again in any case."""
 
-_RENEW_AFTER: Final = 300
+MOST: Final = 100
+"""Sessions that one key may have at once; of more the oldest end."""
 
-_FORM: Final = re.compile(
-    r"([0-9A-Za-z_-]{1,64})\.([0-9]{1,12})\.([0-9]{1,12})\.([0-9a-f]{32})\.([0-9a-f]{64})", re.ASCII
-)
+_RENEW_AFTER: Final = 300
+_SECOND: Final = 1_000_000
+
+_FORM: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Session(NamedTuple):
-    """One login. Times are whole seconds since 1970."""
+    """One login. Times are microseconds since 1970; ``word`` is what the cookie holds, shown by no repr."""
 
     key_id: str
     began: int
     seen: int
-    nonce: str
+    word: str
+
+    def __repr__(self) -> str:
+        return f"Session(key_id={self.key_id!r}, word=...)"
 
 
 class Sessions:
-    """Makes and reads the cookies; ``secret`` is the same on every worker and server."""
+    """Begins, finds and ends them, in the server's own database.
 
-    def __init__(self, secret: bytes, *, clock: Callable[[], float] = time.time) -> None:
-        self._secret = secret
+    Every method but those for forms may raise `StoreUnavailableError`.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[Connection], int] = database_clock) -> None:
+        self._database = database
         self._clock = clock
 
     def begin(self, key_id: str) -> Session:
-        """A new session for a key that was just shown."""
-        now = int(self._clock())
-        return Session(key_id, now, now, secrets.token_hex(16))
-
-    def dump(self, session: Session) -> str:
-        """The cookie's text, as of now."""
-        text = f"{session.key_id}.{session.began}.{int(self._clock())}.{session.nonce}"
-        return f"{text}.{self._sign('session', text)}"
+        """A new session for a key that was just shown. What is over by now is forgotten."""
+        word = secrets.token_hex(32)
+        newest = select(sessions.c.hash).where(sessions.c.key_id == key_id)
+        newest = newest.order_by(sessions.c.began.desc()).limit(MOST - 1)
+        with self._database.write() as connection:
+            now = self._clock(connection)
+            over = or_(
+                sessions.c.seen <= now - IDLE * _SECOND,
+                sessions.c.began <= now - LONGEST * _SECOND,
+                (sessions.c.key_id == key_id) & sessions.c.hash.not_in(newest),
+            )
+            connection.execute(sessions.delete().where(over))
+            row = {"hash": _hash(word), "key_id": key_id, "began": now, "seen": now}
+            connection.execute(sessions.insert().values(**row))
+        return Session(key_id, now, now, word)
 
     def load(self, cookie: str) -> Session | None:
-        """The session of a cookie; None where it is not ours, was changed, or is over."""
-        match = _FORM.fullmatch(cookie)
-        if match is None:
+        """The session of a cookie; None where there is none, or it is over."""
+        if _FORM.fullmatch(cookie) is None:
             return None
-        text, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._sign("session", text), signature):
+        with self._database.read() as connection:
+            row = connection.execute(select(sessions).where(sessions.c.hash == _hash(cookie))).first()
+            now = self._clock(connection)
+        if row is None or row.seen + IDLE * _SECOND <= now or row.began + LONGEST * _SECOND <= now:
             return None
-        session = Session(match[1], int(match[2]), int(match[3]), match[4])
-        now = self._clock()
-        fresh = session.seen + IDLE > now and session.began + LONGEST > now
-        return session if fresh else None
+        return Session(row.key_id, row.began, row.seen, cookie)
 
-    def wants_renewal(self, session: Session) -> bool:
-        """Whether its cookie is old enough to be made anew: one at work is not logged out."""
-        return int(self._clock()) - session.seen > _RENEW_AFTER
+    def renew(self, session: Session) -> bool:
+        """Note that somebody is there, if that was not done for some time; whether it was done now."""
+        with self._database.read() as connection:
+            now = self._clock(connection)
+        if now - session.seen <= _RENEW_AFTER * _SECOND:
+            return False
+        with self._database.write() as connection:
+            mine = sessions.c.hash == _hash(session.word)
+            connection.execute(sessions.update().where(mine).values(seen=now))
+        return True
 
-    def form_token(self, nonce: str) -> str:
+    def end(self, session: Session) -> None:
+        """Its cookie opens nothing from now on."""
+        with self._database.write() as connection:
+            connection.execute(sessions.delete().where(sessions.c.hash == _hash(session.word)))
+
+    def form_token(self, word: str) -> str:
         """What every form of a session bears, so that no other site can send it."""
-        return self._sign("form", nonce)
+        return hmac.new(word.encode(), b"form", hashlib.sha256).hexdigest()
 
-    def is_form_token(self, nonce: str, token: str) -> bool:
+    def is_form_token(self, word: str, token: str) -> bool:
         """Whether a form bore it; compared in constant time."""
-        return hmac.compare_digest(self._sign("form", nonce).encode(), token.encode("utf-8", "replace"))
+        return hmac.compare_digest(self.form_token(word).encode(), token.encode("utf-8", "replace"))
 
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._secret, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+def _hash(word: str) -> bytes:
+    return hashlib.sha256(word.encode()).digest()  # of 256 random bits: nobody finds it by trying

@@ -99,7 +99,7 @@ class Site:
     standings: Standings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(self.state.secret("page"))
+        self.sessions = Sessions(self.state.database)
         self.spend = Spend(self.store, hidden=self.hidden)
         self.standings = Standings(self.store)
         self._templates = _templates()
@@ -109,7 +109,7 @@ class Site:
         began = time.time_ns() // 1_000
         csrf = ""
         if visit is not None and visit.session is not None:
-            csrf = self.sessions.form_token(visit.session.nonce)
+            csrf = self.sessions.form_token(visit.session.word)
         text = self._templates.get_template(template).render(
             visit=visit, csrf=csrf, now=began, query=visit.asked if visit else {}, **values
         )

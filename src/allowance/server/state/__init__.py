@@ -104,7 +104,7 @@ class State:
             leases.give_back(connection, name, holder)
 
     def secret(self, name: str) -> bytes:
-        """Random bytes to sign with, the same on every server of this database; they are shown to nobody."""
+        """Random bytes, the same on every server of this database; they are shown to nobody."""
         with self.database.write() as connection:
             return leases.shared_secret(connection, name)
 

@@ -38,6 +38,7 @@ __all__ = [
     "outbox",
     "refusal",
     "secret",
+    "session",
     "told",
     "watched",
 ]
@@ -117,10 +118,18 @@ mark: Final = Table(
     Column("value", BigInteger, nullable=False),
 )
 secret: Final = Table(
-    "secret",  # what all servers on this database sign with, such as the page's sessions
+    "secret",  # what all servers on this database make ids with that nobody else can guess
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+session: Final = Table(
+    "session",  # who is logged in at the page
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),  # SHA-256 of the cookie's word
+    Column("key_id", Text, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
 )
 told: Final = Table(
     "told",  # events that were sent, so that none is sent twice

@@ -46,7 +46,7 @@ def budgets(site: Site, visit: Visit) -> Response:
 def export(site: Site, visit: Visit) -> Response:
     """All that the search finds, as a file."""
     whose = (visit, visit.asked.get("project", ""), visit.asked.get("q", "")[:200])
-    as_json = visit.request.url.path.endswith(".json")
+    as_json = visit.request.scope["path"].endswith(".json")
     return (budgets_as_json if as_json else budgets_as_csv)(site.store, *whose)
 
 

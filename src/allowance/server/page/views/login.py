@@ -53,7 +53,9 @@ def log_in(site: Site, request: Request, form: Mapping[str, str]) -> Response:
 
 
 def log_out(site: Site, visit: Visit) -> Response:
-    """Forget the session, in the browser."""
+    """End the session, here and in the browser."""
+    if visit.session is not None:
+        site.sessions.end(visit.session)
     answer = site.back("/login?bye=1")
     secure = over_tls(site, visit.request)
     answer.delete_cookie(
