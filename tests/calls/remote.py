@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class Remote(SQLiteStore):
     def settle(self, posting: Any) -> Any:
         return self._ask("settle", posting.hold_id, lambda: super(Remote, self).settle(posting))
 
+    def hold(self, hold_id: str) -> Any:
+        if self.away.exists():
+            raise StoreUnavailableError("The server was away for hold.", retry_after=0.01)
+        return super().hold(hold_id)
+
     def release(self, hold_id: str, *, reason: str = "") -> Any:
         return self._ask("release", hold_id, lambda: super(Remote, self).release(hold_id, reason=reason))
 
@@ -70,6 +76,6 @@ def on_disk() -> list[Record]:
     """What stands in the journals and is not done, as another process would read it."""
     found = []
     for path in files():
-        with path.open("rb") as file:
+        with suppress(FileNotFoundError), path.open("rb") as file:  # it may be done meanwhile
             found += read_file(JournalFile(str(path), file.fileno()))
     return found

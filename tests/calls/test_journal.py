@@ -107,6 +107,20 @@ def test_what_is_no_record_is_counted(damage: bytes) -> None:
     assert read_frames(damage) == ([], 1)
 
 
+@pytest.mark.parametrize("wrong", [{"n": []}, {"at": "then"}, {"n": None}])
+def test_r14_a_record_whose_numbers_are_none_is_told_and_hides_no_other(
+    away: Remote, wrong: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = leave_behind(Post(posting("whole")))
+    record = {"n": 2, "at": 1, "store": remote.URL, **Post(posting("wrong")).dump(), **wrong}
+    path.write_bytes(path.read_bytes() + framed(record) + framed({"done": [3]}))
+    lifeline.drain()
+    journal.journal_of(away)
+    lifeline.drain()
+    assert [entry.hold_id for entry in lines(away, "alice")] == ["whole"]
+    assert "2 records" in caplog.text
+
+
 def test_r14_the_directory_and_the_file_are_this_users_alone(away: Remote) -> None:
     before = os.umask(0)
     try:
@@ -360,6 +374,46 @@ def test_r14_what_is_refused_for_good_is_told_and_put_aside(
     asked = len(away.asked)
     lifeline.drain()
     assert len(away.asked) == asked
+
+
+def test_r14_a_cost_that_the_store_does_not_take_holds_up_no_other(away: Remote) -> None:
+    real = away.settle
+    cured = threading.Event()
+
+    def sick(posting: Posting) -> Any:
+        if posting.hold_id == "sick" and not cured.is_set():
+            raise StoreUnavailableError("The server failed.")
+        return real(posting)
+
+    away.settle = sick  # type: ignore[method-assign]
+    settle(away, posting("sick", amount=7))
+    for number in range(20):
+        settle(away, posting(f"c{number}"))
+    until(lambda: len(lines(away, "alice")) == 20)
+    until(lambda: len(on_disk()) == 1)
+    assert journal.journal_of(away).waiting() == 1
+    cured.set()
+    lifeline.drain()
+    assert sorted(entry.amount for entry in lines(away, "alice")) == [*[5] * 20, 7]
+    assert not on_disk()
+
+
+def test_r14_what_is_not_taken_is_tried_again_by_itself(
+    away: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allowance.calls.journal.journal.SHORTEST_OFF", 0.01)
+    real, asked = away.settle, []
+
+    def slow_to_take(posting: Posting) -> Any:
+        asked.append(posting.hold_id)
+        if len(asked) < 7:
+            raise StoreUnavailableError("The server failed.")
+        return real(posting)
+
+    away.settle = slow_to_take  # type: ignore[method-assign]
+    settle(away, posting())
+    until(lambda: not on_disk())
+    assert [entry.hold_id for entry in lines(away, "alice")] == ["c1"]
 
 
 def test_r14_one_id_with_two_costs_counts_both(away: Remote) -> None:

@@ -222,6 +222,29 @@ def test_r6_holds_are_renewed_while_their_owner_lives() -> None:
     assert not lifeline._lifeline.open
 
 
+def test_r6_a_store_that_refuses_to_renew_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    locked, store = MemoryStore(clock=clock), MemoryStore(clock=clock)
+
+    def refuse(*_: object) -> None:
+        raise ConfigurationError("The key k1 was revoked.")
+
+    locked.renew = refuse  # type: ignore[method-assign]
+
+    def ask(messages: Any, model: str = "gpt-4o", max_tokens: int = 50) -> Any:
+        clock.forward(minutes=14)
+        lifeline._lifeline.renew()
+        clock.forward(minutes=14)
+        (hold,) = store.holds()
+        assert hold.state is HoldState.HELD
+        return reply()
+
+    managers = [allowance.BudgetManager("app", store=one) for one in (locked, store)]
+    with managers[0].budget("alice", limit=1), managers[1].budget("alice", limit=1):
+        budgeted()(ask)(MESSAGES)
+    assert "revoked" in caplog.text
+
+
 def test_r6_a_stream_that_is_read_slowly_is_renewed(provider: Provider, client: openai.OpenAI) -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)

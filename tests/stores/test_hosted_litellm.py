@@ -270,6 +270,34 @@ def test_a_user_is_removed_by_leaving_it_out(server: Server, store: HostedStore)
     assert store.account(bob) is None
 
 
+def test_a_turn_among_threads_comes_in_time_or_not_at_all(server: Server) -> None:
+    store = LiteLLMServer(Line(parse(server.url), credentials(None, None), "test"), 0.05)
+    held, over = threading.Event(), threading.Event()
+
+    def hold_on() -> None:
+        with store._lock:
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold_on)
+    thread.start()
+    held.wait()
+    with pytest.raises(StoreUnavailableError, match="turn") as caught:
+        store.reserve(ask("a", 5))
+    assert caught.value.unsent
+    over.set()
+    thread.join()
+
+
+def test_r14_whether_the_server_answers_is_not_said_from_memory(server: Server, store: HostedStore) -> None:
+    store.define(ALICE, Declaration(limit=USD, creates=True))
+    store.reserve(ask("a", 5))
+    server.lost = {"/get_budget": 3}
+    with pytest.raises(StoreUnavailableError):
+        store.hold("a")
+    assert store.hold("a") is not None
+
+
 def test_a_limit_changed_on_the_server_holds_here(server: Server, store: HostedStore) -> None:
     store.define(ALICE, Declaration(limit=USD, creates=True))
     alice(server)["total_budget"] = 3

@@ -111,7 +111,7 @@ class _Lifeline:
         for (store, ttl), ids in holds.items():
             try:
                 store.renew(ids, ttl)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001  # be it a key that was revoked: there are other stores
                 log.warning("%d open holds in %s could not be renewed: %s", len(ids), store.url, error)
 
     def rewrite(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from allowance.calls.journal.frames import framed, read_frames
 from allowance.calls.journal.operations import load
@@ -13,8 +13,6 @@ from allowance.calls.journal.place import append, discard
 from allowance.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from allowance.calls.journal.operations import Operation
 
 __all__ = ["JournalFile", "Record", "read_file"]
@@ -85,13 +83,12 @@ class JournalFile:
 class Record:
     """One record of a file, as it is read back."""
 
-    __slots__ = ("at", "number", "operation", "size")
+    __slots__ = ("at", "number", "operation")
 
-    def __init__(self, data: Mapping[str, Any], operation: Operation) -> None:
-        self.number: int = data["n"]
-        self.at: int = data["at"]
+    def __init__(self, number: int, at: int, operation: Operation) -> None:
+        self.number = number
+        self.at = at
         self.operation = operation
-        self.size = 0
 
 
 def read_file(file: JournalFile) -> list[Record]:
@@ -100,20 +97,21 @@ def read_file(file: JournalFile) -> list[Record]:
     Raises:
         OSError: it cannot be read.
     """
+    from allowance.wire.fields import whole
+
     data = _whole(file.descriptor)
     file.length = len(data)
     frames, damaged = read_frames(data)
     found: dict[int, Record] = {}
     for frame in frames:
-        if "done" in frame:
-            found.pop(frame["done"], None)
-            continue
         try:
-            record = Record(frame, load(frame))
-        except (ConfigurationError, KeyError):
+            if "done" in frame:
+                found.pop(whole(frame, "done"), None)
+            else:
+                record = Record(whole(frame, "n"), whole(frame, "at"), load(frame))
+                found[record.number] = record
+        except ConfigurationError:
             damaged += 1
-        else:
-            found[record.number] = record
     if damaged:
         log.warning("%d records of the journal %s are damaged; the others are read.", damaged, file.path)
     file.left = len(found)

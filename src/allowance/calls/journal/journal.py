@@ -40,6 +40,13 @@ LEFT_ALONE: Final = 600.0
 
 _BETWEEN_COMPLAINTS: Final = 60.0
 
+ROUND: Final = 10.0
+"""Seconds after which the lifeline looks what else there is to do, holds to renew above all."""
+
+SHORTEST_OFF: Final = 1.0
+LONGEST_OFF: Final = 60.0
+"""Seconds for which a record is put off that the store does not take, though it takes others."""
+
 MOST_HELPERS: Final = 7
 WORTH_A_HELPER: Final = 32
 """Threads that post what waits beside the one that began, and for how much of it each is worthwhile."""
@@ -89,6 +96,9 @@ class Journal:
         self._numbers = itertools.count(1)
         self._open: dict[int, Ticket] = {}
         self._waiting: dict[int, Ticket] = {}
+        self._put_off: dict[int, Ticket] = {}
+        self._off_until = 0.0
+        self._off_for = SHORTEST_OFF
         self._files: list[JournalFile] = []
         self._own: JournalFile | None = None
         self._adopting = threading.RLock()
@@ -149,6 +159,7 @@ class Journal:
             if self._open.pop(ticket.number, None) is None:
                 return
             self._waiting.pop(ticket.number, None)
+            self._put_off.pop(ticket.number, None)
             self.size -= ticket.size
             file = ticket.file
             if file is None:
@@ -200,48 +211,72 @@ class Journal:
 
     def next_at(self) -> float:
         """When (monotonic) there is something to do."""
-        return min(self.adopt_at, self._backoff.again_at) if self._waiting else self.adopt_at
+        moments = [self.adopt_at]
+        if self._waiting:
+            moments.append(self._backoff.again_at)
+        if self._put_off:
+            moments.append(max(self._off_until, self._backoff.again_at))
+        return min(moments)
 
     def waiting(self) -> int:
         """How many operations wait for the store."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._put_off)
 
     # -- later ---------------------------------------------------------------------------------------
 
     def replay(self, until: float | None = None) -> None:
-        """Try what waits, the oldest first, as long as the store answers; ``until`` (monotonic) at most."""
-        patience = 0.0 if until is None else max(0.0, until - time.monotonic())
-        if not self._replaying.acquire(timeout=patience):
+        """Try what waits, the oldest first, as long as the store answers; ``until`` (monotonic) at most.
+
+        Without it this is one of many rounds, and what was put off is left until its time.
+        """
+        last = until is not None
+        limit = time.monotonic() + ROUND if until is None else until
+        if not self._replaying.acquire(timeout=max(0.0, limit - time.monotonic()) if last else 0.0):
             return  # another thread is at it
         try:
+            self._take_up(everything=last)
             tickets = deque(sorted(self._waiting.values(), key=lambda ticket: ticket.number))
             number = len(tickets)
-            together(partial(self._next, tickets, until), min(MOST_HELPERS, number // WORTH_A_HELPER))
-            if number and not self._waiting:
+            together(partial(self._next, tickets, limit), min(MOST_HELPERS, number // WORTH_A_HELPER))
+            if number and not self.waiting():
                 log.info("All that waited for %s has reached it: %d costs and holds.", self.url, number)
         finally:
             self._replaying.release()
 
-    def _next(self, tickets: deque[Ticket], until: float | None) -> bool:
+    def _take_up(self, *, everything: bool) -> None:
+        """Have what was put off tried again, if it is time."""
+        with self._lock:
+            if not self._put_off:
+                self._off_for = SHORTEST_OFF
+            elif everything or time.monotonic() >= self._off_until:
+                self._waiting.update(self._put_off)
+                self._put_off.clear()
+
+    def _next(self, tickets: deque[Ticket], until: float) -> bool:
         """Try the next one; False where there is none, or no time, or the store does not answer."""
-        if until is not None and time.monotonic() >= until:
+        if time.monotonic() >= until:
             return False
         try:
             ticket = tickets.popleft()
         except IndexError:
             return False
-        if ticket.number in self._waiting and not self._attempt(ticket):
+        if ticket.number in self._waiting and not self._attempt(ticket, until):
             tickets.clear()
             return False
         return True
 
-    def _attempt(self, ticket: Ticket) -> bool:
+    def _attempt(self, ticket: Ticket, until: float, *, again: bool = False) -> bool:
         """Try one; False where the store takes nothing now."""
         try:
             ticket.operation.perform(ticket.store)
         except (StoreUnavailableError, StoreCorruptError) as error:
-            self.failed(error)
-            return False
+            if again:
+                self._off(ticket, error)
+                return True
+            if time.monotonic() >= until or _takes_nothing(ticket.store, ticket.operation):
+                self.failed(error)
+                return False
+            return self._attempt(ticket, until, again=True)  # it may have come back in between
         except ConfigurationError as error:
             if _takes_nothing(ticket.store, ticket.operation):
                 self.failed(StoreUnavailableError(str(error), retry_after=_BETWEEN_COMPLAINTS))
@@ -253,6 +288,18 @@ class Journal:
             self._backoff.answered()
             self.done(ticket)
         return True
+
+    def _off(self, ticket: Ticket, error: BudgetError) -> None:
+        """Put one off that is not taken, though the store answers: those behind it need not wait for it."""
+        self._backoff.answered()
+        with self._lock:
+            if self._waiting.pop(ticket.number, None) is None:
+                return
+            if not self._put_off:
+                self._off_until = time.monotonic() + self._off_for
+                self._off_for = min(2 * self._off_for, LONGEST_OFF)
+            self._put_off[ticket.number] = ticket
+        log.warning("%s does not take %s, and is asked again later. %s", self.url, ticket.operation, error)
 
     def _refused(self, ticket: Ticket, error: Exception) -> None:
         self._backoff.answered()
@@ -272,6 +319,7 @@ class Journal:
             for ticket in [ticket for ticket in list(self._open.values()) if ticket.file is file]:
                 self._open.pop(ticket.number)
                 self._waiting.pop(ticket.number, None)
+                self._put_off.pop(ticket.number, None)
                 self.size -= ticket.size
             self._files.remove(file)
             file.let_go()
@@ -340,6 +388,7 @@ class Journal:
             self._own = None
             self._open.clear()
             self._waiting.clear()
+            self._put_off.clear()
             self.size = 0
 
     def forked(self) -> None:

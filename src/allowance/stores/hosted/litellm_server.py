@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from allowance.errors import ConfigurationError, StoreUnavailableError
@@ -62,6 +63,7 @@ class LiteLLMServer:
         self._clock = clock
         self._books = MemoryStore(clock=clock, url=line.url)
         self._lock = threading.RLock()  # one verb at a time, its requests too: that makes this process exact
+        self._seconds = seconds
         self._shared = SharedRecords(line, self._books, seconds, clock)
         log.warning(
             "%s has only LiteLLM's /get_budget and /set_budget. Calls of this process are counted exactly, "
@@ -70,13 +72,27 @@ class LiteLLMServer:
             self.url,
         )
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the verbs of other threads, no longer than for an answer."""
+        if not self._lock.acquire(timeout=self._seconds):
+            raise StoreUnavailableError(
+                f"{self.url} answers so slowly that this thread's turn did not come within {self._seconds:g} "
+                "seconds: over LiteLLM's protocol a process asks one thing at a time. Nothing was changed.",
+                unsent=True,
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     # -- calls -------------------------------------------------------------------------------------
 
     def reserve(self, ask: Ask) -> Grant | Denial:
         """See `Store.reserve`."""
         ask = ask._replace(scopes=tuple([_kept_scope(scope) for scope in ask.scopes]))
         keys = [scope.key for scope in ask.scopes]
-        with self._lock:
+        with self._turn():
             self._shared.fetch(keys)
             outcome = self._books.reserve(ask)
             try:
@@ -88,7 +104,7 @@ class LiteLLMServer:
     def settle(self, posting: Posting) -> Settlement:
         """See `Store.settle`. What is counted here and could not be posted is when it is asked again."""
         posting = posting._replace(scopes=tuple([_kept_scope(scope) for scope in posting.scopes]))
-        with self._lock:
+        with self._turn():
             if self._books.hold(posting.hold_id) is None:
                 self._shared.fetch([scope.key for scope in posting.scopes])
             settled = self._books.settle(posting)
@@ -97,7 +113,7 @@ class LiteLLMServer:
 
     def release(self, hold_id: str, *, reason: str = "") -> Hold | None:
         """See `Store.release`."""
-        with self._lock:
+        with self._turn():
             hold = self._books.release(hold_id, reason=reason)
             self._shared.push([key for key, _ in hold.windows] if hold else [], fetched=False)
             return hold
@@ -112,7 +128,7 @@ class LiteLLMServer:
         """See `Store.define`."""
         _check_key(key)
         terms = kept_declaration(terms)
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key])
             account = self._books.define(key, terms, declared=declared)
             self._shared.push([key])
@@ -120,26 +136,26 @@ class LiteLLMServer:
 
     def account(self, key: AccountKey) -> Account | None:
         """See `Store.account`."""
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key])
             return self._books.account(key)
 
     def family(self, key: AccountKey) -> list[Account]:
         """See `Store.family`; it has one budget at most."""
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key.main])
             return self._books.family(key)
 
     def accounts(self, project: str | None = None, *, after: AccountKey | None = None) -> Iterator[Account]:
         """See `Store.accounts`. Without a project those of the projects that this process has asked about."""
-        with self._lock:
+        with self._turn():
             for name in self._shared.projects() if project is None else [project]:
                 self._shared.fetch([AccountKey(name, "user", "")], everyone=True)
             return self._books.accounts(project, after=after)
 
     def model_costs(self, key: AccountKey) -> dict[str | None, int]:
         """See `Store.model_costs`."""
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key])
             ours = self._books.model_costs(key)
             standing = self._shared.standing(key)
@@ -155,7 +171,7 @@ class LiteLLMServer:
     ) -> Account:
         """See `Store.adjust`. A reset begins a new window, as it does with LiteLLM."""
         _check_key(key)
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key])
             account = self._books.adjust(key, amount, reason=reason, adjustment_id=adjustment_id)
             if amount is None and account.window_end is not None:
@@ -173,7 +189,7 @@ class LiteLLMServer:
     def remove(self, key: AccountKey) -> list[Account]:
         """See `Store.remove`. It is left out of what is posted, and then looked for."""
         _check_key(key)
-        with self._lock:
+        with self._turn():
             self._shared.fetch([key])
             removed = self._books.remove(key)
             if not self._shared.without(key):
@@ -198,8 +214,10 @@ class LiteLLMServer:
         return self._books.entries(key, since=since, until=until, hold_id=hold_id, after=after)
 
     def hold(self, hold_id: str) -> Hold | None:
-        """See `Store.hold`: of this process."""
-        return self._books.hold(hold_id)
+        """See `Store.hold`: of this process. The server is asked too, that one hears whether it answers."""
+        with self._turn():
+            self._shared.fetch([AccountKey(project, "user", "") for project in self._shared.projects()])
+            return self._books.hold(hold_id)
 
     def holds(self, key: AccountKey | None = None) -> Iterator[Hold]:
         """See `Store.holds`: of this process."""
@@ -207,7 +225,7 @@ class LiteLLMServer:
 
     def sweep(self) -> list[Hold]:
         """See `Store.sweep`: of this process."""
-        with self._lock:
+        with self._turn():
             charged = self._books.sweep()
             self._shared.push({key for hold in charged for key, _ in hold.windows}, fetched=False)
             return charged

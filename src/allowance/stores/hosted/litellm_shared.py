@@ -57,6 +57,7 @@ class SharedRecords:
         """Bring the books to what the server has now, for these users or for all of their projects."""
         keys = {key for key in keys if key.kind == "user" and not key.label}
         for project in sorted({key.project for key in keys}):
+            self._records.setdefault(project, {})
             reply = get_budget(self._line, project, self._seconds)
             users = reply.get("data") if reply.get("status") == "success" else self._none(project, reply)
             if not isinstance(users, dict) or not all(isinstance(one, dict) for one in users.values()):
