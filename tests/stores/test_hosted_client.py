@@ -658,6 +658,19 @@ def test_a_connection_that_is_closed_as_it_is_used_again_is_no_failure() -> None
         assert len(server.seen) == 3
 
 
+def test_r6_a_reserve_on_such_a_connection_may_have_been_done_though_no_other_can_be_made() -> None:
+    def done_and_gone(handler: Scripted, path: str, body: bytes) -> None:
+        handler.server.socket.shutdown(socket.SHUT_RDWR)  # nobody is let in any more
+        done_and_dropped(handler, path, body)
+
+    with scripted(None, done_and_gone) as server, hosted(server) as store:
+        store.account(ALICE)
+        with pytest.raises(StoreUnavailableError, match="Whether it was done is not known") as caught:
+            store.reserve(ask())
+        assert server.store.hold("h") is not None
+        assert not caught.value.unsent, "else nobody would release it"
+
+
 def test_threads_share_a_bounded_number_of_connections() -> None:
     together = threading.Barrier(33)
     with scripted() as server, hosted(server) as store:

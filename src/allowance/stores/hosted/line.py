@@ -156,20 +156,32 @@ class Line:
         *,
         fresh: bool,
     ) -> Reply:
-        for renewed in (fresh, True):
-            with self._pool.link(deadline, fresh=renewed) as link:
-                content = body(deadline)
-                request = f"{start}{len(content)}\r\n\r\n".encode("ascii") + content
-                try:
-                    return link.exchange(request, deadline)
-                except LinkError as error:
-                    link.close()
-                    if renewed or not error.stale:
-                        raise
-                    # The server had closed a connection that was kept open: no failure of its.
-                    if error.sent and lost is not None:
-                        lost.append(error)
-        raise AssertionError("the second one is fresh")
+        try:
+            return self._on_link(start, body, deadline, fresh=fresh)
+        except LinkError as error:
+            if fresh or not error.stale:
+                raise
+            # The server had closed a connection that was kept open: no failure of its.
+            first = error
+        if first.sent and lost is not None:
+            lost.append(first)
+        try:
+            return self._on_link(start, body, deadline, fresh=True)
+        except LinkError as error:
+            error.sent = error.sent or first.sent  # the server may have closed it after all was done
+            raise
+
+    def _on_link(
+        self, start: str, body: Callable[[Deadline], bytes], deadline: Deadline, *, fresh: bool
+    ) -> Reply:
+        with self._pool.link(deadline, fresh=fresh) as link:
+            content = body(deadline)
+            request = f"{start}{len(content)}\r\n\r\n".encode("ascii") + content
+            try:
+                return link.exchange(request, deadline)
+            except LinkError:
+                link.close()
+                raise
 
     def _pause(self, deadline: Deadline, number: int, least: float | None) -> bool:
         """Wait before the next try; False where the deadline leaves no time for it."""
