@@ -13,7 +13,7 @@ from allowance.stores.postgres import sql
 from allowance.stores.postgres.hot import answers, dump, encode, stripes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from allowance.ledger.records import Hold, Posting, Settlement
@@ -35,6 +35,9 @@ class Calls:
     hot = True
     """Whether the database's own functions are asked first: tests try both ways."""
 
+    few = 4
+    """Up to so many are done one by one; with a larger crowd, what they have in common is done once."""
+
     def __init__(self, engine: Engine, sweep: Callable[[], list[Hold]]) -> None:
         self._engine = engine
         self._sweep = sweep
@@ -52,8 +55,8 @@ class Calls:
     def many(self, operations: Sequence[Operation]) -> list[Outcome]:
         """See `Batching.many`."""
         outcomes: list[Outcome] = []
-        for start in range(0, len(operations), _MOST):
-            outcomes += self._part(operations[start : start + _MOST])
+        for part in _parts(operations):
+            outcomes += self._part(part)
         return outcomes
 
     def _part(self, operations: Sequence[Operation]) -> list[Outcome]:
@@ -86,12 +89,13 @@ class Calls:
             swept += self._sweep()
         return [None] * len(operations), tuple(swept)
 
-    def _told(self, operations: Sequence[Operation]) -> tuple[str, list[int], list[str], int | None]:
+    def _told(self, operations: Sequence[Operation]) -> tuple[str, list[int], list[str], int | None, bool]:
         engine = self._engine
         told = [dump(operation, engine.known) for operation in operations]
         stripes = [stripe for operation in told for stripe in operation["stripes"]]
         settling = [operation.hold_id for operation in operations if not isinstance(operation, Ask)]
-        return encode(told), stripes, settling, engine.given()
+        together = len(told) > self.few
+        return encode(told), stripes, settling, engine.given(), together
 
     def _by_the_verbs(self, operations: Sequence[Operation]) -> list[Outcome]:
         """All in one transaction, or where one of them undoes it, each in its own."""
@@ -114,6 +118,21 @@ class Calls:
             if isinstance(error, StoreUnavailableError):
                 return [copy(error) for _ in operations]
         return [self._by_the_verbs([operation])[0] for operation in operations]
+
+
+def _parts(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
+    """What is done in one transaction: of an id only the first, for what comes next may hang upon it."""
+    start, seen = 0, set[str]()
+    for number, operation in enumerate(operations):
+        ids = {operation.hold_id}
+        if isinstance(operation, Ask) and operation.replacing is not None:
+            ids.add(operation.replacing)
+        if number - start == _MOST or not seen.isdisjoint(ids):
+            yield operations[start:number]
+            start, seen = number, set()
+        seen |= ids
+    if operations:
+        yield operations[start:]
 
 
 def _telling(swept: tuple[Hold, ...], outcomes: list[Outcome]) -> list[Outcome]:

@@ -11,11 +11,15 @@ true. They are advisory, for a family that does not exist yet must be locked too
 functions sees what was committed before it began: after the locks, that is all there is.
 
 Their settings keep plans as they are meant to be: planned once, and by index, also while tables are small.
+
+A crowd of operations has a way of its own, which answers the same: see `crowd`.
 """
 
 from __future__ import annotations
 
 from typing import Final, LiteralString
+
+from allowance.stores.postgres.crowd import CROWD
 
 __all__ = ["FUNCTIONS"]
 
@@ -54,13 +58,9 @@ BEGIN
 END $$;
 
 CREATE FUNCTION allowance.take(stripes integer[]) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    stripe integer;
 BEGIN
     PERFORM set_config('lock_timeout', '3s', true);
-    FOREACH stripe IN ARRAY stripes LOOP
-        PERFORM pg_advisory_xact_lock(1634496375, stripe);
-    END LOOP;
+    PERFORM pg_advisory_xact_lock(1634496375, stripe) FROM unnest(stripes) AS stripe;
 END $$;
 
 -- How each transaction of the verbs themselves begins: the locks, in the order given, and then the time.
@@ -243,10 +243,14 @@ END $$;
 
 _PERFORM: Final[LiteralString] = """
 -- Operations in their order, under all their locks, in this one transaction. Where one is slow, those after
--- it that touch the same families are too: they wait for it.
-CREATE FUNCTION allowance.perform(_ops jsonb, _stripes integer[], _settling text[], _given bigint)
+-- it that touch the same families are too: they wait for it, and are waited for. `_together` is quicker for
+-- many at once.
+CREATE FUNCTION allowance.perform(
+    _ops jsonb, _stripes integer[], _settling text[], _given bigint, _together boolean
+)
 RETURNS SETOF allowance.reply LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
     _op jsonb;
@@ -256,6 +260,10 @@ DECLARE
     _waiting integer[] := '{}';
     _touched integer[];
     _due allowance.reply;
+    _effects allowance.effect[];
+    _odd integer[] := '{}';  -- which of them are done one by one, where not all are
+    _reached integer[];
+    _more integer[];
 BEGIN
     _locked := ARRAY(SELECT DISTINCT unnest(_stripes || allowance.stripes_of(_settling)) ORDER BY 1);
     PERFORM allowance.take(_locked);
@@ -265,11 +273,42 @@ BEGIN
         RETURN NEXT _due;
         RETURN;
     END IF;
+    IF _together THEN
+        _effects := ARRAY(SELECT effect FROM allowance.consider(_ops, _locked, _now) AS effect);
+        _odd := ARRAY(SELECT DISTINCT number FROM unnest(_effects) WHERE odd);
+        IF _odd <> '{}' THEN
+            _reached := ARRAY(
+                SELECT DISTINCT unnest(allowance.touched(_ops->(number - 1))) FROM unnest(_odd) AS number
+            );
+            LOOP
+                _odd := _odd || ARRAY(SELECT number FROM unnest(_effects) WHERE stripe = ANY (_reached));
+                _more := ARRAY(
+                    SELECT DISTINCT stripe FROM unnest(_effects)
+                    WHERE number = ANY (_odd) AND stripe IS NOT NULL AND stripe <> ALL (_reached)
+                );
+                EXIT WHEN _more = '{}';
+                _reached := _reached || _more;
+            END LOOP;
+            _effects := ARRAY(
+                SELECT effect FROM unnest(_effects) AS effect WHERE effect.number <> ALL (_odd)
+            );
+        END IF;
+        RETURN QUERY SELECT * FROM allowance.post(_ops, _effects, _now);
+        IF _odd = '{}' THEN
+            RETURN;
+        END IF;
+    END IF;
     FOR _op IN SELECT jsonb_array_elements(_ops) LOOP
+        IF _together AND _number + 1 <> ALL (_odd) THEN
+            _number := _number + 1;
+            CONTINUE;
+        END IF;
         IF _waiting <> '{}' THEN
             _touched := allowance.touched(_op);
         END IF;
-        IF _waiting = '{}' OR NOT _touched && _waiting THEN
+        IF _waiting <> '{}' AND _touched && _waiting THEN
+            _waiting := _waiting || _touched;
+        ELSE
             IF _op ? 'families' THEN
                 RETURN QUERY SELECT * FROM allowance.reserve(_number, _op, _now);
             ELSE
@@ -309,6 +348,6 @@ BEGIN
 END $$;
 """
 
-FUNCTIONS: Final[LiteralString] = (_TIME + _REPLY + _RESERVE + _SETTLE + _PERFORM + _RENEW).replace(
+FUNCTIONS: Final[LiteralString] = (_TIME + _REPLY + _RESERVE + _SETTLE + CROWD + _PERFORM + _RENEW).replace(
     "COLUMNS", _COLUMNS
 )

@@ -58,7 +58,13 @@ def dump(operation: Ask | Posting, known: Known) -> dict[str, Any]:
         check_ask(operation)
         return _ask(operation, known)
     except (ConfigurationError, TypeError):  # terms that cannot even be compared: the verbs say what is wrong
-        return {"id": operation.hold_id, "replacing": "", "stripes": stripes_of(operation.scopes)}
+        # Told as an ask that is slow: as a posting it would settle the hold that has its id.
+        return {
+            "id": operation.hold_id,
+            "families": [],
+            "replacing": "",
+            "stripes": stripes_of(operation.scopes),
+        }
 
 
 def stripes_of(scopes: Sequence[Scope]) -> list[int]:

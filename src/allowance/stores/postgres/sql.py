@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-PERFORM: Final = "SELECT * FROM allowance.perform(%s, %s, %s, %s)"
+PERFORM: Final = "SELECT * FROM allowance.perform(%s, %s, %s, %s, %s)"
 RENEW: Final = "SELECT allowance.renew(%s, %s, %s)"
 PRESENT: Final = "SELECT allowance.present(%s)"
 ENTER: Final = "SELECT allowance.enter(%s, %s, %s)"
