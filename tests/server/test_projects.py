@@ -225,3 +225,24 @@ def test_no_change_tells_that_another_project_knows_the_user(
     assert "red" not in str(answer.body)
     whole = server.ask(path, {"key": ["blue", "user", "ulf"], **more}, key=server.admin_key)
     assert whole.body["projects"] == ["red"]
+
+
+def test_figures_of_all_projects_are_for_who_sees_all(server: Inside) -> None:
+    bound = server.mint("a reader of red", ["read"], projects=["red"])
+    assert server.ask("/metrics", key=bound).status == 403
+    assert server.ask("/metrics", key=server.mint("prometheus", ["read"])).status == 200
+
+
+def test_no_key_is_bound_to_the_project_of_keys(server: Inside) -> None:
+    body = {"name": "sly", "scopes": ["admin"], "projects": ["red", KEY_PROJECT]}
+    assert server.ask("/v1/keys", body, key=server.admin_key).status == 422
+
+
+def test_r6_no_hold_is_for_good(server: Inside, red: str) -> None:
+    longest = 7 * 24 * 3600 * 1_000_000
+    assert reserve(server, red, "long-1", "lou", ttl=longest + 1).status == 422
+    assert reserve(server, red, "long-2", "lou", ttl=2**62).status == 422
+    assert reserve(server, red, "long-3", "lou", ttl=longest).status == 200
+    renewed = server.ask("/v1/renew", {"hold_ids": ["long-3"], "ttl": 2**62}, key=red)
+    assert renewed.status == 422
+    assert server.ask("/holds", key=server.admin_key).status == 200

@@ -54,6 +54,9 @@ T = TypeVar("T")
 _REMEMBERED: Final = 100_000
 _COLD_THREADS: Final = 8
 
+LONGEST_HOLD: Final = 7 * 24 * 3600 * 1_000_000
+"""Microseconds for which a hold may be asked, or renewed: no hold blocks a budget for good."""
+
 
 class Doing:
     """The verbs of one store, for many keys. Reserves and settles go through the batcher."""
@@ -81,6 +84,7 @@ class Doing:
 
     async def reserve(self, key: Key, ask: Ask, deadline: float | None) -> Grant | Denial:
         """See `Store.reserve`; ``deadline`` is a moment of `time.monotonic`."""
+        _check_term(ask.ttl)
         scopes = self._scopes(key, ask.scopes)
         bound = key.projects is not None
         if ask.replacing is not None and bound and not await self._owns(key, ask.replacing):
@@ -187,6 +191,7 @@ class Doing:
 
     async def renew(self, key: Key, hold_ids: Sequence[str], ttl: int) -> None:
         """See `Store.renew`; others' holds are passed over."""
+        _check_term(ttl)
         if key.projects is not None:
             hold_ids = [hold_id for hold_id in hold_ids if await self._owns(key, hold_id)]
         if hold_ids:
@@ -315,6 +320,14 @@ class Doing:
         if prune is None:
             raise ConfigurationError("The server's store cannot fold old entries.")
         return prune(before)
+
+
+def _check_term(ttl: int) -> None:
+    if ttl > LONGEST_HOLD:
+        raise ConfigurationError(
+            f"A hold lasts {LONGEST_HOLD} microseconds at most on a server, not {ttl}. Renew it while its "
+            "call runs."
+        )
 
 
 def _refuse_bound(by: Key) -> None:

@@ -11,7 +11,7 @@ from allowance.ledger.records import AccountKey
 from allowance.server.endpoints import Endpoint
 from allowance.server.gate import Need
 from allowance.server.metrics import CONTENT_TYPE
-from allowance.server.problems import GUARDS, Reply, json_reply
+from allowance.server.problems import GUARDS, RefusedError, Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ def health(
 ) -> list[Endpoint]:
     """``/healthz``: the process answers. ``/readyz``: its store and its state do. ``/metrics``: figures.
 
-    The first two say nothing secret, and need no key. ``/metrics`` needs one that may read, unless the
-    settings open it: sums of what is spent are a business's own matter.
+    The first two say nothing secret, and need no key. ``/metrics`` needs one that may read in all projects,
+    unless the settings open it: sums of what is spent are a business's own matter.
     """
     need = Need.OPEN if settings.metrics_open else Need.READ
     build = partial(Endpoint, gate=gate, metrics=metrics, method="GET")
@@ -70,5 +70,12 @@ async def _ready(doing: Doing, state: State, _: Call) -> Reply:
     return json_reply({"status": "ok" if ready else "not ready", **found}, 200 if ready else 503)
 
 
-async def _metrics(metrics: Metrics, _: Call) -> Reply:
+async def _metrics(metrics: Metrics, call: Call) -> Reply:
+    if call.key is not None and call.key.projects is not None:
+        raise RefusedError(
+            403,
+            "forbidden",
+            f"The key {call.key.name!r} ({call.key.key_id}) is bound to projects, and these are the figures "
+            "of all.",
+        )
     return Reply(200, [(b"content-type", CONTENT_TYPE), *GUARDS], metrics.text())

@@ -114,6 +114,8 @@ class Keys:
         bound = None if projects is None else frozenset(clean(project, "project") for project in projects)
         if bound is not None and not bound:
             raise ConfigurationError("A key without projects sees nothing. Name one, or give None for all.")
+        if bound is not None and KEY_PROJECT in bound:
+            raise ConfigurationError(f"The project {KEY_PROJECT!r} is for keys' own budgets. Name another.")
         if duration is not None and limit is None:
             raise ConfigurationError("A key's budget needs a limit: give one with the duration, or neither.")
         with self._database.read() as connection:
