@@ -33,7 +33,7 @@ __all__ = ["DEFAULT_PORT", "Serving", "Started", "serve", "worker"]
 
 DEFAULT_PORT: Final = 4100
 
-_VARIABLE: Final = "ALLOWANCE_SERVE"  # how the workers are told what to serve: never in their arguments
+_VARIABLE: Final = "_ALLOWANCE_SERVE"  # how the workers are told what to serve: never in their arguments
 _DRAIN: Final = 30
 _IDLE: Final = 75
 
