@@ -515,6 +515,23 @@ def test_r14_update_cost_is_journaled_too_and_says_what_is_refused(away: Remote)
     until(lambda: books(away, "alice") == (CALL, 0))
 
 
+def test_r14_what_ends_after_its_store_was_closed_is_posted_by_the_next_one(
+    away: Remote, tmp_path: Path
+) -> None:
+    journal.leave(away)
+    away.go(away=True)
+    settle(away, posting("late"))
+    away.go(away=False)
+    assert len(on_disk()) == 1
+    asked = len(away.asked)
+    next_one = Remote(tmp_path / "server.db")
+    journal.journal_of(next_one)
+    lifeline.drain()
+    assert [entry.hold_id for entry in lines(next_one, "alice")] == ["late"]
+    assert len(away.asked) == asked
+    next_one.close()
+
+
 def test_r14_stores_of_other_ranks_have_no_journal(store: Store, tmp_path: Path) -> None:
     with budget("alice", limit=1):
         budgeted()(ask)(MESSAGES)

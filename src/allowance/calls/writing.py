@@ -10,7 +10,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Final, cast
 
 from allowance.calls import lifeline
-from allowance.calls.journal import REMOTE, LetGo, Post, Ticket, journal_of
+from allowance.calls.journal import REMOTE, LetGo, Post, Ticket, journal_of, leave_again
 from allowance.errors import ConfigurationError, StoreCorruptError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -73,11 +73,13 @@ def _journaled(store: Store, operation: Operation, *, raising: bool) -> Settleme
         journal.begin(ticket)
         if journal.is_down():
             journal.keep(ticket)
+            leave_again(store)
             return _LATER
         outcome = operation.perform(store)
         journal.done(ticket)
     except StoreUnavailableError as error:
         journal.keep(ticket, error)
+        leave_again(store)
     except BaseException as error:
         if not isinstance(error, Exception) or _is_of_a_signal(error):
             journal.keep(ticket)

@@ -7,7 +7,9 @@ import math
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from allowance.calls.journal.journal import Journal, Ticket
 from allowance.calls.journal.operations import LetGo, Operation, Post
@@ -28,6 +30,7 @@ __all__ = [
     "full",
     "journal_of",
     "leave",
+    "leave_again",
     "next_at",
     "on_work",
     "rest",
@@ -42,6 +45,7 @@ REMOTE: Final = 2
 _ADOPT_EVERY: Final = 60.0
 
 _journals: dict[int, Journal] = {}
+_left: WeakSet[Store] = WeakSet()
 _lock = threading.RLock()
 
 
@@ -130,11 +134,24 @@ def drain(seconds: float) -> None:
 
 def leave(store: Store) -> None:
     """The store is closed: what it has not taken is left on disk, for whoever uses it next."""
+    with suppress(TypeError):  # a user's own, with __slots__
+        _left.add(store)
     journal = _journals.get(id(store))
     if journal is not None and journal.store() is store:
         with _lock:
             _journals.pop(id(store), None)
         journal.leave()
+        for other in list(_journals.values()):
+            if other.url == journal.url:
+                other.adopt_at = 0.0  # of another manager of this process: it need not wait for its round
+        _wake()
+
+
+def leave_again(store: Store) -> None:
+    """The same for what ended after the store was closed: a stream, say, that was read further."""
+    with suppress(TypeError):
+        if store in _left:
+            leave(store)
 
 
 def rest() -> None:
