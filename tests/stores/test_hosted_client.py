@@ -778,6 +778,14 @@ def test_r13_a_child_that_was_forked_in_the_midst_of_a_request_can_ask() -> None
         assert outcome == [None]
 
 
+def test_a_url_that_leads_past_the_protocol_is_told_with_what_to_do() -> None:
+    with scripted() as server:
+        store = HostedStore(f"{server.url}/typo", timeout=LONG)
+        with pytest.raises(ConfigurationError, match=r"/typo was asked to list budgets and .*without a path"):
+            list(store.accounts("app"))
+        store.close()
+
+
 def test_a_closed_store_says_so() -> None:
     with scripted() as server, hosted(server) as store:
         store.account(ALICE)

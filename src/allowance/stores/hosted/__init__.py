@@ -42,6 +42,18 @@ __all__ = ["HostedStore"]
 UNHURRIED: Final = 30.0
 """Seconds, at least, for what no call waits for: listings, audits, changes by hand."""
 
+_SAID: Final = {
+    "account": "show a budget",
+    "family": "show a budget",
+    "accounts": "list budgets",
+    "model_costs": "show the costs of models",
+    "entries": "list entries",
+    "hold": "show a hold",
+    "holds": "list holds",
+    "remove": "delete a budget",
+}
+"""What a verb is called in errors, after "was asked to"; others by their own names."""
+
 _HURRIED: Final = {"reserve", "settle", "release", "renew", "define", "account", "family", "hold"}
 _ALWAYS: Final = {"settle", "release", "renew"}
 """What is tried though the server seems to be down: a cost that was paid must not be turned away unasked."""
@@ -290,7 +302,7 @@ class HostedStore:
             f"/v{PROTOCOL}/{name}",
             partial(_with_deadline, data) if name == "reserve" else partial(_plain, json.dumps(data)),
             seconds=self._timeout if hurried else max(self._timeout, UNHURRIED),
-            what=name,
+            what=_SAID.get(name, name),
             repeats=VERBS[name].repeats,
             always=name in _ALWAYS,
             lost=lost,

@@ -210,6 +210,11 @@ class Line:
             return data
         if "code" not in data:
             raise self._strange(reply, what)
+        if data["code"] == "not_found":
+            raise ConfigurationError(
+                f"{self.url} was asked to {what} and has no such address. A server's URL is what `allowance "
+                "serve` prints, without a path, unless a proxy adds one. If it is right, upgrade the server."
+            )
         error = problems.load(status, data)
         if isinstance(error, StoreUnavailableError) and error.retry_after is None:
             error.retry_after = _seconds(reply.retry_after)
@@ -231,7 +236,8 @@ class Line:
     def _unwelcome(self, reply: Reply, what: str) -> ConfigurationError:
         """The key was refused; it is named by its id alone."""
         try:
-            said = str(problems.load(reply.status, self._object(reply, what, any_type=False)))
+            error = problems.load(reply.status, self._object(reply, what, any_type=False))
+            said = str(error).rstrip(".") + "."
         except (StrangeError, LinkError):
             said = f"it answered {reply.status}."
         if self._key_id:
