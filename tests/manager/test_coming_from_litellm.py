@@ -68,7 +68,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "users": ("an int for a user", "users in order", "test_what_a_user_may_be"),
     "an unknown `client_type`": ("no such client", "the documented type="),
-    "`api_base`, `headers`": ("api_base", "headers", "test_hosted_says_when_it_comes_and_what_there_is"),
+    "`api_base`, `headers`": ("api_base", "headers", "test_hosted_and_self_hosted"),
 }
 """By the first word of each row: operations of the script that is run on both, and tests."""
 
