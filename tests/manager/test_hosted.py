@@ -295,7 +295,7 @@ def test_r14_a_manager_that_is_closed_while_its_server_is_away_leaves_its_costs_
     known = journal.journal_of(manager.store)
     known.failed(StoreUnavailableError("down", retry_after=60))
     assert manager.update_cost("alice", completion_obj=reply()) == {"user": {}}
-    real, known._attempt = known._attempt, lambda _: False  # type: ignore[method-assign]
+    real, known._attempt = known._attempt, lambda *_: False  # type: ignore[method-assign]
     manager.close()
     with BudgetManager(project, client_type="hosted", api_base=server.url) as again:
         assert again.get_current_cost("alice") == 0
