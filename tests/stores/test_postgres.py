@@ -20,7 +20,7 @@ from allowance.errors import (
 from allowance.ledger.records import AccountKey, Ask, Declaration, Denial, Grant, Posting, Scope, Settlement
 from allowance.stores.base import Batching, Store
 from allowance.stores.contract.bench import ALICE, BOB, DAY, GPT, MINUTE, START, TEAM, ManualClock, budget
-from allowance.stores.postgres import PostgresStore
+from allowance.stores.postgres import PostgresStore, sql
 from allowance.stores.postgres.locks import stripe_of
 from allowance.stores.postgres.schema import VERSION, prepare
 from tests.postgres import emptied, fresh_database, needs_postgres
@@ -273,6 +273,19 @@ def test_who_reads_on_misses_no_entry_that_is_written_late(store: PostgresStore,
         slow.commit()
         reader.join(timeout=30)
     assert seen == ["", "", "late", ""]
+
+
+@needs_postgres
+def test_who_asks_for_open_holds_reads_no_settled_ones(store: PostgresStore, database: str) -> None:
+    store.reserve(ask("a"))
+    with psycopg.connect(database, autocommit=True) as server:
+        server.execute("SET enable_seqscan = off")  # a small table is read whole with good reason
+        plan = "\n".join(line for (line,) in server.execute(f"EXPLAIN {sql.UNSETTLED}").fetchall())
+    assert "hold_open" in plan
+    assert "hold_expired" in plan
+    assert "hold_pkey" not in plan
+    assert "Seq Scan on hold" not in plan
+    assert [hold.hold_id for hold in store.holds()] == ["a"]
 
 
 # -- the address, and who may -------------------------------------------------------------------------
