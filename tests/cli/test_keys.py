@@ -60,7 +60,9 @@ def test_a_key_with_a_budget_and_fixed_terms(here: InProcess, keys: Keys) -> Non
 
 def test_keys_are_listed_rotated_and_revoked(here: InProcess, keys: Keys) -> None:
     first = here("keys", "add", "app", "--scope", "spend").out.strip()
-    second = here("keys", "rotate", "app", "--overlap", "1h").out.strip()
+    rotated = here("keys", "rotate", "app", "--overlap", "1h")
+    assert "The old token works for 1h more" in rotated.err
+    second = rotated.out.strip()
     assert keys.check(first)
     assert keys.check(second)
     listed = here("keys", "list")

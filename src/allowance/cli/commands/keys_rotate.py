@@ -39,4 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with key_desk(args) as ask:
         answer = ask("POST", "/v1/keys/rotate", name=args.name, overlap_seconds=seconds)
     show_token(answer, "A new token for", console)
+    if not console.json:
+        until = f"works for {args.overlap} more, or as long as it would have" if seconds else "works no more"
+        console.note(f"The old token {until}.")
     return Exit.DONE
