@@ -24,6 +24,7 @@ from allowance.server.keys import Keys, Scope
 from allowance.server.logs import configure_logs
 from allowance.server.settings import ServerSettings
 from allowance.server.state import open_state
+from allowance.server.sweeps import Sweeper
 from allowance.stores.open import open_store
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _prepare(serving: Serving) -> tuple[str, str | None]:
         store.account(NOBODY)  # its tables are made now, by one; and whether it can be used is told now
         state = open_state(serving.store)
         try:
+            Sweeper(store, state, _settings(serving))  # what it cannot do is told now, and not by a worker
             keys = Keys(state, store)
             token = None
             if not keys.listed():
