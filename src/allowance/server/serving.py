@@ -81,9 +81,8 @@ def serve(serving: Serving, told: Callable[[Started], object]) -> None:
     _check(serving)
     serving = _with_free_port(serving)
     first = _prepare(serving)
-    _settings(serving)
     told(Started(serving.address, first[0], first[1]))
-    os.environ[_VARIABLE] = json.dumps(asdict(serving))
+    os.environ[_VARIABLE] = json.dumps({"parent": os.getpid(), "serving": asdict(serving)})
     figures = None
     if serving.workers > 1:
         figures = tempfile.mkdtemp(prefix="allowance-metrics-")
@@ -99,10 +98,11 @@ def serve(serving: Serving, told: Callable[[Started], object]) -> None:
 
 def worker() -> Application:
     """One worker's application, as its parent said through the environment."""
-    serving = Serving(**json.loads(os.environ[_VARIABLE]))
+    told = json.loads(os.environ[_VARIABLE])
+    serving = Serving(**told["serving"])
     configure_logs(serving.log_format)
     if serving.workers > 1:
-        _end_with_parent()
+        _end_with(told["parent"])
     return Application(open_store(serving.store), open_state(serving.store), _settings(serving))
 
 
@@ -208,9 +208,11 @@ def _settings(serving: Serving) -> ServerSettings:
     return ServerSettings(**settings)
 
 
-def _end_with_parent() -> None:
-    """Where the parent is killed, its workers end too: else they would serve on, under nobody's eyes."""
-    parent = os.getppid()
+def _end_with(parent: int) -> None:
+    """Where the parent is killed, its workers end too: else they would serve on, under nobody's eyes.
+
+    It may be gone before this process came so far as to ask who its parent is.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
