@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from allowance.cli.words import name_in_copies, to_copy
 from allowance.server.keys import Keys, key_account
 from allowance.server.state import open_state
 from allowance.stores.open import open_store
@@ -166,3 +167,12 @@ def test_an_admin_does_the_same_from_afar(env: dict[str, str], tmp_path: Path) -
     gone = run("keys", "list", env=afar)
     assert (gone.code, "did not answer" in gone.err) == (3, True)
     assert token not in gone.err
+
+
+def test_no_password_of_a_database_stands_in_commands_to_copy() -> None:
+    name_in_copies(store="postgresql://app:hunter:2@db/budgets?sslmode=require", project=None)
+    try:
+        copied = to_copy("keys", "revoke", "app")
+        assert copied == "allowance keys revoke app --store 'postgresql://app@db/budgets?sslmode=require'"
+    finally:
+        name_in_copies(store=None, project=None)

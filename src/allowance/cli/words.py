@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import unicodedata
 from contextvars import ContextVar
@@ -62,7 +63,12 @@ def to_copy(command: str, *names: str, options: Sequence[str] = ()) -> str:
 
 
 def name_in_copies(*, store: str | None, project: str | None) -> None:
-    """From now on, name the store and the project that were given in all commands to copy."""
+    """From now on, name the store and the project that were given in all commands to copy.
+
+    A password in the store's URL is left out: PGPASSWORD or ~/.pgpass has it.
+    """
+    if store is not None:
+        store = re.sub(r"(?<=://)([^/?#]*?):[^/?#]*@", r"\1@", store)
     _named.set((*option("store", store), *option("project", project)))
 
 
