@@ -132,8 +132,9 @@ def test_five_commands_lead_from_nothing_to_a_refused_call(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     serve, *others = [line.replace("4100", port) for line in rest]
-    assert serve == "allowance serve &"
-    waits = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do sleep 0.1; done"
+    assert serve == "allowance serve & sleep 3"
+    asks = f"from urllib.request import urlopen as ask; ask('http://127.0.0.1:{port}/readyz').close()"
+    waits = f'until python -c "{asks}" 2> /dev/null; do sleep 0.1; done'
     script = [f"allowance serve --port {port} > served 2>&1 &", "trap 'kill $!; wait' EXIT", waits, *others]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ALLOWANCE_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
