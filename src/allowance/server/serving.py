@@ -139,8 +139,8 @@ def _check(serving: Serving) -> None:
         raise ConfigurationError("--workers must be 1 or more.")
     if serving.store.startswith(("http://", "https://")):
         raise ConfigurationError(
-            "A server cannot stand on another server. Name a file or a database: "
-            "--store sqlite:///allowance.db, or --store postgresql://..."
+            f"A server cannot stand on another server, {serving.store} (from --store, or ALLOWANCE_STORE). "
+            "Name a file or a database: --store sqlite:///allowance.db, or --store postgresql://..."
         )
     if serving.store.startswith("memory:"):
         raise ConfigurationError(
