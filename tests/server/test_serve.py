@@ -68,7 +68,10 @@ def test_it_starts_at_once_and_says_what_to_type_next(tmp_path: Path) -> None:
         (["--host", "::"], "--tls-cert and --tls-key"),
         (["--tls-cert", "cert.pem"], "two files"),
         (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "no.pem is not there"),
-        (["--store", "https://budgets.example"], "cannot stand on another server"),
+        (
+            ["--store", "https://budgets.example"],
+            "cannot stand on another server, budgets.example (from --store",
+        ),
         (["--store", "memory://"], "must outlive it"),
         (["--store", "sqlite:////no/such/place/a.db"], "/no/such/place"),
         (["--store", "postgresql://postgres:hunter2@127.0.0.1:1/none"], "127.0.0.1"),

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -139,7 +140,8 @@ def _check(serving: Serving) -> None:
         raise ConfigurationError("--workers must be 1 or more.")
     if serving.store.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"A server cannot stand on another server, {serving.store} (from --store, or ALLOWANCE_STORE). "
+            f"A server cannot stand on another server, {urlsplit(serving.store).hostname} (from --store, or "
+            "ALLOWANCE_STORE). "
             "Name a file or a database: --store sqlite:///allowance.db, or --store postgresql://..."
         )
     if serving.store.startswith("memory:"):
