@@ -148,8 +148,9 @@ def test_five_commands_lead_from_nothing_to_a_refused_call(tmp_path: Path) -> No
         timeout=120,
     )
     assert done.returncode == 1, done.stderr  # Python's, for an error that nobody caught
-    promised = "The budget of user 'alice' does not cover a call to gpt-4o: it may cost $0.00502, and of"
-    assert f"{promised} $0.0001 there are $0.0001 left" in done.stderr
+    promised = "BudgetExceededError: The budget of user 'alice' does not cover a call to gpt-4o"
+    assert f"{promised}: it may cost $0.0050" in done.stderr
+    assert "and of $0.0001 there are $0.0001 left" in done.stderr
     assert promised in " ".join(README.split())
 
 
