@@ -53,7 +53,7 @@ SDKS = {
 ALLOWED = {"wrapt", "tiktoken", "pydantic"}
 EXTRAS = {
     ("server",): {"fastapi", "httpx", "jinja2", "prometheus_client", "sqlalchemy", "starlette", "uvicorn"},
-    ("stores", "postgres"): {"psycopg", "psycopg_pool"},
+    ("stores", "postgres"): {"psycopg"},
 }
 """What the rooms of an extra may import besides; nothing imports those rooms but when they are named."""
 HEAVY = {"tiktoken", "sqlite3", "ssl", "http", "asyncio"}
